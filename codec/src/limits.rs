@@ -1,0 +1,28 @@
+//! Every limit of this crate: its name, its reason, and what happens at it.
+
+/// Levels a side that a book keeps unless configured otherwise (`book_levels_max`). On the real BTCUSDT
+/// feed a book grows to five thousand levels a side within minutes; beyond the limit the worst levels are
+/// dropped and the horizon moves in ([`crate::book`]).
+pub const BOOK_LEVELS_DEFAULT: usize = 4096;
+
+/// The largest `book_levels_max`, so that a snapshot record stays below [`RECORD_BYTES_MAX`].
+pub const BOOK_LEVELS_MAX: usize = 5000;
+
+/// Levels a side in one decoded message or delta record. The largest event seen had 856; an event with
+/// more is refused by the decoder and its book resynchronises.
+pub const MESSAGE_LEVELS_MAX: usize = 5000;
+
+/// Bytes of one record, header included: a full book with a time per level on both sides, rounded up.
+/// Nothing larger is ever built.
+pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a symbol or asset name. Venue names are below 30 bytes, non-ASCII ones included; an instrument
+/// with a longer name is not carried.
+pub const NAME_BYTES_MAX: usize = 48;
+
+/// Levels a side that the check record's CRC covers.
+pub const CHECK_LEVELS: usize = 20;
+
+/// Trades in one venue message. Hyperliquid has sent 121; a longer array is refused by the decoder,
+/// counted, and told as a gap.
+pub const MESSAGE_TRADES_MAX: usize = 4096;

@@ -1,0 +1,177 @@
+//! Binance's messages from a parsed document: any key order, any form of number, unknown fields.
+
+use super::{AggTrade, BookTicker, Depth, Message, Trade, aggressor};
+use crate::decimal::{Price, Size};
+use crate::record::Level;
+use crate::venues::DecodeError;
+use crate::venues::general::{Value, level_of, required};
+use crate::words::Side;
+use bumpalo::Bump;
+
+/// The message, its levels in the arena.
+pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
+    if root.is_array() {
+        return Ok(Message::Other { stream: "", event: "" });
+    }
+    let names = ["stream", "data", "e", "result", "error", "code", "msg", "id"];
+    let [stream, data, event, result, error, code, text, id] = root.fields(names, "an object or array")?;
+    if stream.is_some() || data.is_some() {
+        let stream = required(stream, "a stream")?.text().ok_or(DecodeError::Malformed("a stream's name"))?;
+        let data = required(data, "a stream's data")?;
+        if data.is_array() {
+            return Ok(Message::Other { stream, event: "" });
+        }
+        let [event] = data.fields(["e"], "a stream's data")?;
+        return event_of(data, stream, name_of(event), arena);
+    }
+    if event.is_some() {
+        return event_of(root, "", name_of(event), arena);
+    }
+    let present = |field: &Value<'_, 'a>| !field.is_null();
+    let id = id.and_then(|id| id.integer("an id").ok());
+    Ok(if let Some(error) = error.filter(present) {
+        let [code, text] = match error.text() {
+            Some(_) => [None, Some(error)],
+            None => error.fields(["code", "msg"], "an error")?,
+        };
+        refusal(id, code, text)
+    } else if code.is_some() {
+        refusal(id, code, text)
+    } else if result.is_some() {
+        Message::Reply { id }
+    } else {
+        Message::Other { stream: "", event: "" }
+    })
+}
+
+fn name_of<'a>(event: Option<Value<'_, 'a>>) -> &'a str {
+    event.and_then(Value::text).unwrap_or("")
+}
+
+fn refusal<'a>(id: Option<u64>, code: Option<Value<'_, 'a>>, text: Option<Value<'_, 'a>>) -> Message<'a> {
+    Message::Error { id, code: code.and_then(Value::signed).unwrap_or(0), message: name_of(text) }
+}
+
+fn event_of<'a>(
+    data: Value<'_, 'a>,
+    stream: &'a str,
+    event: &'a str,
+    arena: &'a Bump,
+) -> Result<Message<'a>, DecodeError> {
+    match event {
+        "depthUpdate" => depth(data, stream, arena),
+        "bookTicker" => book_ticker(data, stream),
+        "aggTrade" => agg_trade(data, stream),
+        "trade" => trade(data, stream),
+        _ => Ok(Message::Other { stream, event }),
+    }
+}
+
+fn depth<'a>(data: Value<'_, 'a>, stream: &'a str, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
+    let names = ["s", "E", "T", "U", "u", "pu", "b", "a", "st"];
+    let [symbol, event_ms, transaction_ms, first_id, last_id, prev_id, bid_rows, ask_rows, kind] =
+        data.fields(names, "a depthUpdate")?;
+    let (bids, bids_left_out) = required(bid_rows, "b")?.levels(arena, level)?;
+    let (asks, asks_left_out) = required(ask_rows, "a")?.levels(arena, level)?;
+    Ok(Message::Depth(Depth {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        transaction_ms: integer(transaction_ms, "T")?,
+        first_id: integer(first_id, "U")?,
+        last_id: integer(last_id, "u")?,
+        prev_id: integer(prev_id, "pu")?,
+        bids,
+        asks,
+        unrepresentable: bids_left_out + asks_left_out,
+        coin_margined: coin_margined(kind)?,
+    }))
+}
+
+/// A level `[price, size]`; further elements are ignored.
+pub fn level(row: Value<'_, '_>) -> Result<Option<Level>, DecodeError> {
+    let mut cells = row.elements("a level")?;
+    match (cells.next(), cells.next()) {
+        (Some(price), Some(size)) => level_of(price, size),
+        _ => Err(DecodeError::Malformed("a level of price and size")),
+    }
+}
+
+fn book_ticker<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
+    let names = ["s", "E", "T", "u", "b", "B", "a", "A", "st"];
+    let [symbol, event_ms, transaction_ms, update_id, bid, bid_size, ask, ask_size, kind] =
+        data.fields(names, "a bookTicker")?;
+    let bid = level_of(required(bid, "b")?, required(bid_size, "B")?)?;
+    let ask = level_of(required(ask, "a")?, required(ask_size, "A")?)?;
+    Ok(Message::BookTicker(BookTicker {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        transaction_ms: integer(transaction_ms, "T")?,
+        update_id: integer(update_id, "u")?,
+        quote: bid.zip(ask),
+        coin_margined: coin_margined(kind)?,
+    }))
+}
+
+fn agg_trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
+    let names = ["s", "E", "T", "a", "p", "q", "m", "st"];
+    let [symbol, event_ms, trade_ms, agg_id, price, size, buyer_is_maker, kind] =
+        data.fields(names, "an aggTrade")?;
+    Ok(Message::AggTrade(AggTrade {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        trade_ms: integer(trade_ms, "T")?,
+        agg_id: integer(agg_id, "a")?,
+        value: value(price, size)?,
+        side: side(buyer_is_maker)?,
+        coin_margined: coin_margined(kind)?,
+    }))
+}
+
+fn trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
+    let names = ["s", "E", "T", "t", "p", "q", "m", "X", "st"];
+    let [symbol, event_ms, trade_ms, trade_id, price, size, buyer_is_maker, origin, kind] =
+        data.fields(names, "a trade")?;
+    Ok(Message::Trade(Trade {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        trade_ms: integer(trade_ms, "T")?,
+        trade_id: integer(trade_id, "t")?,
+        value: value(price, size)?,
+        side: side(buyer_is_maker)?,
+        market: origin.and_then(Value::text) == Some("MARKET"),
+        coin_margined: coin_margined(kind)?,
+    }))
+}
+
+/// Price and size, if both are representable.
+pub fn value(
+    price: Option<Value<'_, '_>>,
+    size: Option<Value<'_, '_>>,
+) -> Result<Option<(Price, Size)>, DecodeError> {
+    Ok(required(price, "a price")?.price()?.zip(required(size, "a size")?.size()?))
+}
+
+/// The aggressor, from `m`, which must be a real boolean.
+pub fn side(buyer_is_maker: Option<Value<'_, '_>>) -> Result<Side, DecodeError> {
+    buyer_is_maker.and_then(Value::boolean).map(aggressor).ok_or(DecodeError::Malformed("m, true or false"))
+}
+
+pub fn integer(field: Option<Value<'_, '_>>, name: &'static str) -> Result<u64, DecodeError> {
+    required(field, name)?.integer(name)
+}
+
+fn text<'a>(field: Option<Value<'_, 'a>>, name: &'static str) -> Result<&'a str, DecodeError> {
+    field.and_then(Value::text).ok_or(DecodeError::Malformed(name))
+}
+
+/// `st`: 1 or absent is USDⓈ-M, 2 is COIN-M (since 2026-06-30).
+fn coin_margined(kind: Option<Value<'_, '_>>) -> Result<bool, DecodeError> {
+    match kind {
+        Some(kind) if !kind.is_null() => Ok(kind.integer("st")? == 2),
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,207 @@
+//! Binance USDⓈ-M futures: answers of the public REST interface (`/fapi/v1`, October 2026).
+//!
+//! Read on the fetcher's thread; these allocate.
+
+use super::DecodeError;
+use super::binance::general as rows;
+use super::general::{Value, read_once, required};
+use crate::decimal::{Price, Size};
+use crate::record::Level;
+use crate::words::{InstrumentKind, InstrumentStatus, Side};
+
+/// `exchangeInfo`: the venue's limit and its instruments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeInfo {
+    /// Request weight an address may spend a minute; `None` where the venue does not say.
+    pub request_weight_per_minute: Option<u64>,
+    /// Every listed instrument.
+    pub symbols: Vec<InstrumentInfo>,
+}
+
+/// One instrument of `exchangeInfo`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstrumentInfo {
+    /// Symbol, upper case.
+    pub symbol: String,
+    /// Base asset.
+    pub base: String,
+    /// Quote asset.
+    pub quote: String,
+    /// Perpetual (of traditional assets too) or dated.
+    pub kind: InstrumentKind,
+    /// `contractType` is exactly `PERPETUAL`.
+    pub perpetual: bool,
+    /// Whether it trades.
+    pub status: InstrumentStatus,
+    /// `tickSize` of `PRICE_FILTER` (not `pricePrecision`); `None` where absent, zero or unrepresentable.
+    pub tick_size: Option<Price>,
+    /// `stepSize` of `LOT_SIZE`; `None` where absent, zero or unrepresentable.
+    pub lot_size: Option<Size>,
+    /// A COIN-M contract: margined in its base asset.
+    pub coin_margined: bool,
+}
+
+/// `depth`: a book to begin with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DepthSnapshot {
+    /// The update the book stands at.
+    pub last_update_id: u64,
+    /// When it was sent (`E`), ms since the epoch.
+    pub event_ms: u64,
+    /// When the last change happened (`T`), ms since the epoch.
+    pub transaction_ms: u64,
+    /// Bids, best first.
+    pub bids: Vec<Level>,
+    /// Asks, best first.
+    pub asks: Vec<Level>,
+    /// Levels left out because they have more digits than are carried.
+    pub unrepresentable: u32,
+}
+
+/// One row of `aggTrades`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AggTradeRow {
+    /// Aggregate id, without holes per symbol.
+    pub agg_id: u64,
+    /// Price and size; `None` when one has more digits than are carried.
+    pub value: Option<(Price, Size)>,
+    /// When it was traded, ms since the epoch.
+    pub trade_ms: u64,
+    /// Who took liquidity.
+    pub side: Side,
+}
+
+/// Reads `exchangeInfo`. Unknown fields, filters and words are ignored.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form.
+pub fn exchange_info(body: &mut [u8]) -> Result<ExchangeInfo, DecodeError> {
+    read_once(body, |root, _| {
+        let [limits, symbols] = root.fields(["rateLimits", "symbols"], "an exchangeInfo")?;
+        Ok(ExchangeInfo {
+            request_weight_per_minute: limits.and_then(request_weight_per_minute),
+            symbols: required(symbols, "symbols")?
+                .elements("an array of symbols")?
+                .map(instrument)
+                .collect::<Result<_, _>>()?,
+        })
+    })
+}
+
+fn request_weight_per_minute(limits: Value<'_, '_>) -> Option<u64> {
+    limits.elements("rate limits").ok()?.find_map(|row| {
+        let [kind, interval, count, limit] =
+            row.fields(["rateLimitType", "interval", "intervalNum", "limit"], "a rate limit").ok()?;
+        let is = |field: Option<Value<'_, '_>>, word| field.and_then(Value::text) == Some(word);
+        if !is(kind, "REQUEST_WEIGHT") || !is(interval, "MINUTE") {
+            return None;
+        }
+        let minutes = count.and_then(|count| count.integer("intervalNum").ok()).unwrap_or(1);
+        limit?.integer("limit").ok()?.checked_div(minutes)
+    })
+}
+
+fn instrument(row: Value<'_, '_>) -> Result<InstrumentInfo, DecodeError> {
+    let names =
+        ["symbol", "baseAsset", "quoteAsset", "marginAsset", "contractType", "status", "filters", "st"];
+    let [symbol, base, quote, margin, contract, status, filters, settlement] =
+        row.fields(names, "a symbol's description")?;
+    let word = |field: Option<Value<'_, '_>>| field.and_then(Value::text).unwrap_or("").to_owned();
+    let symbol = required(symbol, "symbol")?.text().ok_or(DecodeError::Malformed("symbol"))?.to_owned();
+    let (base, margin, contract) = (word(base), word(margin), word(contract));
+    let filter = |kind, name| filters.and_then(|filters| filter(filters, kind, name));
+    let positive_price =
+        |value: Value<'_, '_>| value.price().ok().flatten().filter(|step| *step > Price::ZERO);
+    let positive_size = |value: Value<'_, '_>| value.size().ok().flatten().filter(|step| *step > Size::ZERO);
+    Ok(InstrumentInfo {
+        symbol,
+        quote: word(quote),
+        kind: match contract.as_str() {
+            "PERPETUAL" | "TRADIFI_PERPETUAL" => InstrumentKind::Perp,
+            _ => InstrumentKind::Future,
+        },
+        perpetual: contract == "PERPETUAL",
+        status: match word(status).as_str() {
+            "TRADING" => InstrumentStatus::Trading,
+            "DELIVERING" | "DELIVERED" | "SETTLING" | "CLOSE" => InstrumentStatus::Delisted,
+            _ => InstrumentStatus::Halted,
+        },
+        tick_size: filter("PRICE_FILTER", "tickSize").and_then(positive_price),
+        lot_size: filter("LOT_SIZE", "stepSize").and_then(positive_size),
+        coin_margined: settlement.is_some_and(|kind| kind.integer("st") == Ok(2))
+            || (!margin.is_empty() && margin == base),
+        base,
+    })
+}
+
+/// The member `name` of the first filter of this kind.
+fn filter<'t, 'a>(filters: Value<'t, 'a>, kind: &str, name: &str) -> Option<Value<'t, 'a>> {
+    filters.elements("filters").ok()?.find_map(|row| {
+        let [found, value] = row.fields(["filterType", name], "a filter").ok()?;
+        if found?.text()? == kind { value } else { None }
+    })
+}
+
+/// Reads `depth`.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form.
+pub fn depth(body: &mut [u8]) -> Result<DepthSnapshot, DecodeError> {
+    read_once(body, |root, arena| {
+        let [last_update_id, event_ms, transaction_ms, bids, asks] =
+            root.fields(["lastUpdateId", "E", "T", "bids", "asks"], "a depth snapshot")?;
+        let (bids, bids_left_out) = required(bids, "bids")?.levels(arena, rows::level)?;
+        let (asks, asks_left_out) = required(asks, "asks")?.levels(arena, rows::level)?;
+        Ok(DepthSnapshot {
+            last_update_id: rows::integer(last_update_id, "lastUpdateId")?,
+            event_ms: rows::integer(event_ms, "E")?,
+            transaction_ms: rows::integer(transaction_ms, "T")?,
+            bids: bids.to_vec(),
+            asks: asks.to_vec(),
+            unrepresentable: bids_left_out + asks_left_out,
+        })
+    })
+}
+
+/// Reads `aggTrades`, in the order sent (ascending).
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form.
+pub fn agg_trades(body: &mut [u8]) -> Result<Vec<AggTradeRow>, DecodeError> {
+    read_once(body, |root, _| {
+        root.elements("an array of trades")?
+            .map(|row| {
+                let [agg_id, price, size, trade_ms, buyer_is_maker] =
+                    row.fields(["a", "p", "q", "T", "m"], "a trade")?;
+                Ok(AggTradeRow {
+                    agg_id: rows::integer(agg_id, "a")?,
+                    value: rows::value(price, size)?,
+                    trade_ms: rows::integer(trade_ms, "T")?,
+                    side: rows::side(buyer_is_maker)?,
+                })
+            })
+            .collect()
+    })
+}
+
+/// The code and text of an error body `{"code":…,"msg":…}`; `None` when the body is none.
+#[must_use]
+pub fn error(body: &mut [u8]) -> Option<(i64, String)> {
+    read_once(body, |root, _| {
+        let [code, text] = root.fields(["code", "msg"], "an object")?;
+        let code = code.and_then(Value::signed).ok_or(DecodeError::Malformed("a code"))?;
+        Ok((code, text.and_then(Value::text).unwrap_or("").to_owned()))
+    })
+    .ok()
+}
+
+/// Reads `time`: the venue's clock, ms since the epoch.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form.
+pub fn server_time(body: &mut [u8]) -> Result<u64, DecodeError> {
+    read_once(body, |root, _| {
+        let [time_ms] = root.fields(["serverTime"], "an object")?;
+        rows::integer(time_ms, "serverTime")
+    })
+}

@@ -1,0 +1,67 @@
+//! What happens at each limit.
+
+use codec::limits::{MESSAGE_LEVELS_MAX, MESSAGE_TRADES_MAX};
+use codec::venues::{DecodeError, binance, hyperliquid};
+
+fn depth(levels: usize) -> String {
+    let rows = vec![r#"["1.5","2"]"#; levels].join(",");
+    format!(r#"{{"e":"depthUpdate","E":1,"T":2,"s":"X","U":3,"u":4,"pu":5,"b":[{rows}],"a":[{rows}]}}"#)
+}
+
+#[test]
+fn binance_levels() {
+    let mut decoder = binance::Decoder::new();
+    let most = depth(MESSAGE_LEVELS_MAX);
+    for general in [false, true] {
+        let decoded =
+            if general { decoder.decode_general(most.as_bytes()) } else { decoder.decode(most.as_bytes()) };
+        let Ok(binance::Message::Depth(depth)) = decoded else { panic!("{decoded:?}") };
+        assert_eq!((depth.bids.len(), depth.asks.len()), (MESSAGE_LEVELS_MAX, MESSAGE_LEVELS_MAX));
+    }
+    assert_eq!(decoder.fallbacks(), 1);
+    assert_eq!(
+        decoder.decode(depth(MESSAGE_LEVELS_MAX + 1).as_bytes()),
+        Err(DecodeError::TooLarge("levels"))
+    );
+}
+
+#[test]
+fn hyperliquid_levels_and_trades() {
+    let mut decoder = hyperliquid::Decoder::new();
+    let book = |levels: usize| {
+        let rows = vec![r#"{"px":"1.5","sz":"2","n":1}"#; levels].join(",");
+        format!(r#"{{"channel":"l2Book","data":{{"coin":"X","time":1,"levels":[[{rows}],[{rows}]]}}}}"#)
+    };
+    assert!(decoder.decode(book(MESSAGE_LEVELS_MAX).as_bytes()).is_ok());
+    let trades = |count: usize| {
+        let rows = vec![r#"{"coin":"","side":"A","px":"0","sz":"0","time":0,"tid":0}"#; count].join(",");
+        format!(r#"{{"channel":"trades","data":[{rows}]}}"#)
+    };
+    let most = trades(MESSAGE_TRADES_MAX);
+    let decoded = decoder.decode(most.as_bytes());
+    assert!(
+        matches!(decoded, Ok(hyperliquid::Message::Trades(trades)) if trades.len() == MESSAGE_TRADES_MAX)
+    );
+    assert_eq!(decoder.fallbacks(), 0);
+    let one_more = book(MESSAGE_LEVELS_MAX + 1);
+    assert_eq!(decoder.decode(one_more.as_bytes()), Err(DecodeError::TooLarge("levels")));
+    let one_more = trades(MESSAGE_TRADES_MAX + 1);
+    assert_eq!(decoder.decode(one_more.as_bytes()), Err(DecodeError::TooLarge("trades")));
+}
+
+#[test]
+fn nesting() {
+    let nested = |depth: usize| format!(r#"{{"e":"new","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let mut decoder = binance::Decoder::new();
+    assert!(decoder.decode(nested(60).as_bytes()).is_ok());
+    for depth in [64, 1000, 200_000] {
+        assert_eq!(decoder.decode(nested(depth).as_bytes()), Err(DecodeError::Malformed("JSON")));
+    }
+    assert_eq!(decoder.decode("[".repeat(100_000).as_bytes()), Err(DecodeError::Malformed("JSON")));
+}
+
+#[test]
+fn bytes() {
+    let large = format!(r#"{{"e":"{}"}}"#, "x".repeat(17 << 20));
+    assert_eq!(binance::Decoder::new().decode(large.as_bytes()), Err(DecodeError::TooLarge("bytes")));
+}

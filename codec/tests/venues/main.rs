@@ -1,0 +1,14 @@
+//! The venue decoders against a plain `serde_json` decoder: on captures, on the documented shapes, and on
+//! messages damaged and rewritten in every way a venue or a wire might.
+#![cfg(feature = "venues")]
+
+mod check;
+mod facts;
+mod fixtures;
+mod limits;
+mod mutate;
+mod mutation;
+mod oracle;
+mod rest;
+mod samples;
+mod tree;

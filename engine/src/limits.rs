@@ -1,0 +1,223 @@
+//! Every limit of this crate: its name, its reason, and what happens at it.
+
+/// Sessions are told the time at least this often; deadlines are coarser than that by far.
+pub const TICK_MS: u64 = 10;
+
+/// Losses told, or books published anew, per ring and tick after a ring was full, so that the repair
+/// does not fill it again; the rest waits for the next tick.
+pub const REPUBLISH_PER_TICK_MAX: usize = 16;
+
+/// Levels a side asked of Binance's `depth`: its maximum (weight 20). Fewer make ghost levels likelier.
+pub const BINANCE_SNAPSHOT_LEVELS: usize = 1000;
+
+/// Depth events buffered per book while a snapshot is fetched: at ten a second more than eight minutes.
+/// At the limit the buffer begins anew and the stream says `overflow`.
+pub const RESYNC_EVENTS_MAX: usize = 5_000;
+
+/// Levels in those events together (8 MiB). At the limit as above.
+pub const RESYNC_LEVELS_MAX: usize = 512 * 1024;
+
+/// A book whose venue already quotes a newer update id for longer than this is stale.
+pub const BOOK_BEHIND_QUOTE_MS: u64 = 1_000;
+
+/// A book that shows less than half of what it should is seeded anew in the background at most this often
+/// (weight 20 each time).
+pub const RESEED_INTERVAL_MS: u64 = 120_000;
+
+/// With fewer levels than this inside its horizon a book is about to lose sight of the best price …
+pub const RESEED_URGENT_LEVELS: usize = 100;
+
+/// … and is seeded anew at most this often.
+pub const RESEED_URGENT_INTERVAL_MS: u64 = 3_000;
+
+/// First pause before a snapshot is asked for again; doubles each time.
+pub const SNAPSHOT_RETRY_FIRST_MS: u64 = 250;
+
+/// Longest pause before a snapshot is asked for again.
+pub const SNAPSHOT_RETRY_LAST_MS: u64 = 4_000;
+
+/// Pause after a snapshot with a number that cannot be held exactly: it will hardly have changed sooner.
+pub const SNAPSHOT_UNREPRESENTABLE_RETRY_MS: u64 = 30_000;
+
+/// Rows of one `aggTrades` answer: the venue's maximum.
+pub const AGG_TRADES_PAGE: u32 = 1_000;
+
+/// Holes waiting to be filled per trade stream; the oldest is then given up, told as
+/// `venue_history_exhausted`.
+pub const FILL_RANGES_MAX: usize = 64;
+
+/// Trades filled per hole: fifty requests of weight 20. What is older is told as lost.
+pub const FILL_TRADES_MAX: u64 = 50_000;
+
+/// Fruitless requests for one hole before it is told as lost.
+pub const FILL_RETRIES_MAX: u32 = 6;
+
+/// First pause before a hole is asked for again; doubles each time.
+pub const FILL_RETRY_FIRST_MS: u64 = 500;
+
+/// Longest pause before a hole is asked for again.
+pub const FILL_RETRY_LAST_MS: u64 = 10_000;
+
+/// A connection, its TLS and its WebSocket handshake together take at most this long; then it is given up
+/// and tried again after the backoff.
+pub const CONNECT_DEADLINE_MS: u64 = 15_000;
+
+/// A subscription is acknowledged within this time, or its connection is made anew.
+pub const ACK_DEADLINE_MS: u64 = 5_000;
+
+/// After this long a connection counts as good and the backoff starts from its first step.
+pub const STEADY_AFTER_MS: u64 = 30_000;
+
+/// Control messages Binance takes at once (it allows ten a second, pongs included).
+pub const BINANCE_CONTROL_BURST: u64 = 5;
+
+/// Stream names in one SUBSCRIBE: two hundred were measured to work.
+pub const BINANCE_NAMES_PER_MESSAGE: usize = 100;
+
+/// A Binance connection with books or mark prices that sends no data for this long: its streams are stale.
+pub const BINANCE_SILENT_MS: u64 = 5_000;
+
+/// … and after this long it is made anew.
+pub const BINANCE_SILENT_RECONNECT_MS: u64 = 10_000;
+
+/// A book or mark price stream that is acknowledged sends its first data within this time; else it is
+/// asked for once more and reported as `no_first_data`.
+pub const FIRST_DATA_DEADLINE_MS: u64 = 10_000;
+
+/// Pause before an instrument list is asked for again after a failure; doubles up to the second figure.
+pub const INSTRUMENTS_RETRY_FIRST_MS: u64 = 500;
+
+/// Longest pause before an instrument list is asked for again.
+pub const INSTRUMENTS_RETRY_LAST_MS: u64 = 15_000;
+
+/// Each live book is checked against every replica this often.
+pub const BOOK_CHECK_INTERVAL_MS: u64 = 1_000;
+
+// Connections and the driver.
+
+/// Bytes of one WebSocket message. The largest seen are some hundred kilobytes (a 1,000-level partial book,
+/// an all-market frame); a longer one closes the connection, and its session reconnects.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes waiting to be written to one connection: our control messages are below 10 KiB, so a venue that
+/// leaves this much unread is not reading at all. The connection is closed and made anew.
+pub const WRITE_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes read from one socket per turn, so that a flood on one cannot starve the others. A socket that is
+/// not dry by then stays on the driver's ready list.
+pub const READ_BYTES_PER_TURN_MAX: usize = 256 * 1024;
+
+/// Connections a venue's session may have, those being made included (Hyperliquid allows ten per address;
+/// Binance needs two per 1,024 streams, doubled while they are rotated). A link beyond is answered as one
+/// that could not be made.
+pub const LINKS_PER_VENUE_MAX: usize = 64;
+
+/// Poll events taken at a time; more come with the next turn.
+pub const POLL_EVENTS_MAX: usize = 256;
+
+/// Longest sleep inside the poll with `engine_wait = "poll"`: nothing is later than this, ticks included.
+pub const POLL_SLEEP_MS: u64 = 1;
+
+/// Answers, ready connections and wishes taken per turn: what is behind them waits for the next.
+pub const SIDE_ITEMS_PER_TURN_MAX: usize = 16;
+
+/// Reading stops for at most this long while the ring to ipc is nearly full; then records are dropped and
+/// repaired. Longer would make every client's data old.
+pub const IPC_STALL_MS: u64 = 5;
+
+/// … and for at most this long while the recorder's is: completeness is worth more there, and the kernel
+/// and TCP hold the data meanwhile.
+pub const RECORDER_STALL_MS: u64 = 500;
+
+/// Bytes of the ring from engine to ipc: some hundred full book snapshots, or more than a second of a wild
+/// market. When it is nearly full the driver stops reading for [`IPC_STALL_MS`], then records are dropped.
+pub const IPC_RING_BYTES: usize = 32 * 1024 * 1024;
+
+/// Jobs, answers, wishes and events between threads. A job that does not fit is answered as failed, an
+/// answer waits, an event is dropped and counted.
+pub const SIDE_RING_ITEMS: usize = 4096;
+
+// Connector.
+
+/// Name resolution, connect, TLS and WebSocket handshake together; below [`CONNECT_DEADLINE_MS`], so that
+/// the session hears what went wrong before its own deadline.
+pub const CONNECT_TIMEOUT_MS: u64 = 10_000;
+
+/// Connections being made at a time, each on a thread of its own, so that a slow one delays nobody. Jobs
+/// beyond wait.
+pub const CONNECTS_INFLIGHT_MAX: usize = 16;
+
+/// Bytes of a handshake's answer up to the end of its header; a longer one fails the handshake.
+pub const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
+/// Hyperliquid cuts a connection on which it sent nothing for 60 s; a ping provokes an answer (venue
+/// documentation: any interval up to 30 s).
+pub const HYPERLIQUID_PING_MS: u64 = 25_000;
+
+/// A ping unanswered for this long: the connection is made anew.
+pub const HYPERLIQUID_PONG_DEADLINE_MS: u64 = 10_000;
+
+/// Control messages Hyperliquid takes at once (2,000 a minute; bursts of 400 passed).
+pub const HYPERLIQUID_CONTROL_BURST: u64 = 400;
+
+/// A fast book comes every 0.55 s whether it changed or not: silent for this long, it is stale.
+pub const HYPERLIQUID_FAST_SILENT_MS: u64 = 2_000;
+
+/// A default book comes every 5.4 s whether it changed or not: silent for this long, it is stale.
+pub const HYPERLIQUID_DEFAULT_SILENT_MS: u64 = 12_000;
+
+/// Silent for this many times its limit, a connection is made anew.
+pub const HYPERLIQUID_RECONNECT_FACTOR: u64 = 3;
+
+/// Trades remembered per coin to know one that comes twice: a backlog has thirty, a frame has had 121.
+pub const TRADE_WINDOW: usize = 2_048;
+
+/// Levels a side of a fused book: twenty of the default source, and what newer sources add above them.
+pub const FUSED_LEVELS_MAX: usize = 64;
+
+// Fetcher.
+
+/// Requests in flight at one venue: a slow snapshot does not delay the next, and a burst stays small. One
+/// of them is kept for [`crate::fetch::Priority::Repair`]. Requests beyond wait.
+pub const FETCHES_INFLIGHT_MAX: usize = 4;
+
+/// Requests waiting for one venue: every symbol of either venue a few times over. A request beyond is
+/// answered with [`crate::fetch::FetchError::Overflow`].
+pub const FETCH_QUEUE_MAX: usize = 8192;
+
+/// Percent of a venue's weight that only repairs may use.
+pub const FETCH_REPAIR_RESERVE_PERCENT: u32 = 25;
+
+/// A request as a whole, from its connection to the end of its body; then it has failed.
+pub const FETCH_TIMEOUT_MS: u64 = 20_000;
+
+/// Connecting for a request.
+pub const FETCH_CONNECT_TIMEOUT_MS: u64 = 5_000;
+
+/// Bytes of an answer's body, unpacked. The largest, Binance's `exchangeInfo`, has 1.2 MB; a longer one
+/// counts as failed.
+pub const FETCH_BODY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Asking rests this long after a 403: the venue's firewall does not like us, and insisting prolongs it.
+pub const FETCH_FORBIDDEN_PAUSE_MS: u64 = 120_000;
+
+/// … and this long after a 451: not served from this place, which no retry will change.
+pub const FETCH_REGION_PAUSE_MS: u64 = 600_000;
+
+/// … and this long after a 418 that does not say until when: the shortest ban is two minutes.
+pub const FETCH_BAN_PAUSE_MS: u64 = 300_000;
+
+/// Failures in a row (network, 5xx) after which asking itself slows down, doubling each time.
+pub const FETCH_FAILURES_FREE: u32 = 3;
+
+/// First such rest.
+pub const FETCH_FAILURE_PAUSE_FIRST_MS: u64 = 500;
+
+/// Longest such rest.
+pub const FETCH_FAILURE_PAUSE_LAST_MS: u64 = 30_000;
+
+// Daemon.
+
+/// Time for all threads together to end: less than the five seconds promised after a signal. A thread that
+/// has not ended by then is named, and the exit code is 1.
+pub const SHUTDOWN_MS_MAX: u64 = 4_500;

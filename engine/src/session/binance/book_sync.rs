@@ -1,0 +1,547 @@
+//! One Binance book: buffer, snapshot, join, follow the chain, and never serve a doubtful state as live.
+//!
+//! ```text
+//!            event                snapshot joins             event with pu == chain
+//!   Cold ───────────▶ Joining ───────────────────▶ Live ◀────────────────────────┐
+//!    ▲                  ▲  │ too old: ask again     │ └──────────────────────────┘
+//!    │                  │  └──────────────┘         │ break, crossing, unrepresentable: gap, Resyncing
+//!    │ connection lost  └───────────────────────────┘
+//!    └── from anywhere; a first event that continues the chain leads straight back to Live
+//! ```
+//!
+//! Rules (venue documentation and nine recordings, 2022–2024): drop `u < L`; the first applied event has
+//! `pu <= L <= u`; after it every `pu` equals the previous `u`. Ids are shared by all symbols, so `U` says
+//! nothing. A background re-seed joins a second book the same way while the first stays live.
+
+use super::event_buffer::EventBuffer;
+use crate::fetch::{FetchError, Priority};
+use crate::limits::{
+    BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS, RESEED_URGENT_INTERVAL_MS, RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS,
+    SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
+};
+use crate::publisher::{Publisher, Stamp};
+use crate::session::states::StreamState;
+use codec::book::{Book, BookSide, snapshot_horizon};
+use codec::record::{GapBody, Level, MISSED_UNKNOWN, flags};
+use codec::time::Now;
+use codec::venues::binance::Depth;
+use codec::venues::rest_binance::DepthSnapshot;
+use codec::words::{Reason, State, Stream, Venue};
+
+const STREAM: Stream = Stream::Orderbook;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No subscription. The book of an earlier connection may still be continued.
+    Cold,
+    /// Events are buffered until a snapshot joins them.
+    Joining,
+    /// The book follows the chain.
+    Live,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetch {
+    Idle,
+    /// Wait until this monotonic time, then ask.
+    Wait {
+        until_mono_ns: u64,
+    },
+    Asked {
+        token: u64,
+    },
+}
+
+/// A snapshot that the book now wants: to be asked for under this token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotWish {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// Place in the fetcher's queue.
+    pub priority: Priority,
+}
+
+/// What a book needs to speak: where to publish, as whom, and the time.
+pub struct BookContext<'a> {
+    /// Records go here.
+    pub publisher: &'a mut Publisher,
+    /// Instrument number.
+    pub instrument: u32,
+    /// Connection the data came by.
+    pub source: u8,
+    /// Receive time and monotonic time.
+    pub now: Now,
+}
+
+impl BookContext<'_> {
+    fn gap(&mut self, reason: Reason, first_missed: u64, last_missed: u64) {
+        let body = GapBody::new(reason, MISSED_UNKNOWN, first_missed, last_missed);
+        self.publisher.gap(Venue::Binance, self.instrument, STREAM, &body, self.now);
+    }
+}
+
+/// What happened to a book, for counters and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookEvent {
+    /// Nothing worth a word.
+    Nothing,
+    /// Joined a snapshot after this many attempts.
+    Joined,
+    /// Went on after a reconnect without a loss.
+    Resumed,
+    /// Lost its place for this reason.
+    Lost(Reason),
+    /// The snapshot was older than the buffered events.
+    SnapshotTooOld,
+    /// Re-seeded in the background.
+    Reseeded,
+    /// An event seen before.
+    Duplicate,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct BookSync {
+    book: Book,
+    phase: Phase,
+    /// `u` of the last event of the stream, applied or older than the snapshot; 0: none.
+    chain_id: u64,
+    /// Update id at which the book stands.
+    book_id: u64,
+    /// Venue time of the last applied state, ms.
+    book_ms: u64,
+    events: EventBuffer,
+    fetch: Fetch,
+    attempts: u32,
+    next_token: u64,
+    /// A re-seed is under way: events are buffered although the book is live.
+    reseeding: bool,
+    /// A re-seed's snapshot that is ahead of the stream.
+    early_snapshot: Option<Box<DepthSnapshot>>,
+    /// When a snapshot was last joined or, for a re-seed, asked for.
+    last_seed_mono_ns: u64,
+    /// First quote id that the book has not reached, and since when.
+    behind: Option<(u64, u64)>,
+    served_before: bool,
+    depth_wanted: usize,
+    state: StreamState,
+}
+
+impl BookSync {
+    /// An empty book that keeps `levels_max` a side and serves up to `depth_wanted`.
+    #[must_use]
+    pub fn new(levels_max: usize, depth_wanted: usize) -> Self {
+        Self {
+            book: Book::new(levels_max),
+            phase: Phase::Cold,
+            chain_id: 0,
+            book_id: 0,
+            book_ms: 0,
+            events: EventBuffer::default(),
+            fetch: Fetch::Idle,
+            attempts: 0,
+            next_token: 1,
+            reseeding: false,
+            early_snapshot: None,
+            last_seed_mono_ns: 0,
+            behind: None,
+            served_before: false,
+            depth_wanted,
+            state: StreamState::new(),
+        }
+    }
+
+    /// The stream's state.
+    #[must_use]
+    pub const fn state(&self) -> &StreamState {
+        &self.state
+    }
+
+    /// The book, right only while [`Self::state`] is live.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Update id at which the book stands.
+    #[must_use]
+    pub const fn book_id(&self) -> u64 {
+        self.book_id
+    }
+
+    /// Changes the state and tells it.
+    pub fn set_state(&mut self, state: State, reason: Reason, cx: &mut BookContext<'_>) {
+        self.state.set(cx.publisher, (Venue::Binance, cx.instrument, STREAM), (state, reason), cx.now);
+    }
+
+    /// The connection is gone. The book is kept: its chain may go on.
+    pub fn on_link_lost(&mut self, reason: Reason, cx: &mut BookContext<'_>) {
+        if self.phase == Phase::Joining {
+            // What was being repaired is no state that a chain could continue.
+            self.chain_id = 0;
+        }
+        self.phase = Phase::Cold;
+        self.events.release();
+        self.fetch = Fetch::Idle;
+        self.reseeding = false;
+        self.early_snapshot = None;
+        self.behind = None;
+        self.set_state(State::Down, reason, cx);
+    }
+
+    /// A connection that was silent speaks again: TCP lost nothing, so the chain still holds.
+    pub fn on_link_awake(&mut self, cx: &mut BookContext<'_>) {
+        if self.phase == Phase::Live && self.state.reason == Reason::Silence {
+            self.set_state(State::Live, Reason::None, cx);
+        }
+    }
+
+    /// The subscription is sent or acknowledged: what is awaited now.
+    pub fn on_subscribing(&mut self, reason: Reason, cx: &mut BookContext<'_>) {
+        if self.phase == Phase::Cold {
+            let state = if self.served_before { State::Resyncing } else { State::Warming };
+            self.set_state(state, reason, cx);
+        }
+    }
+
+    /// One depth event. The record goes out before the own book is touched: a crossing is told by the next.
+    pub fn on_depth(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+        self.state.touch(cx.now);
+        if depth.unrepresentable > 0 {
+            return self.lose(Reason::Unrepresentable, self.chain_id + 1, depth.last_id, cx);
+        }
+        match self.phase {
+            Phase::Live => self.follow(depth, cx),
+            Phase::Cold if self.chain_id != 0 && depth.prev_id == self.chain_id && self.book_id != 0 => {
+                self.phase = Phase::Live;
+                let event = self.follow(depth, cx);
+                if self.phase == Phase::Live {
+                    self.set_state(State::Live, Reason::None, cx);
+                    return BookEvent::Resumed;
+                }
+                event
+            }
+            Phase::Cold => {
+                if self.served_before {
+                    let first = if self.chain_id == 0 { 0 } else { self.chain_id + 1 };
+                    cx.gap(Reason::Disconnect, first, depth.prev_id);
+                }
+                self.start_joining();
+                self.buffer(depth, cx)
+            }
+            Phase::Joining => self.buffer(depth, cx),
+        }
+    }
+
+    #[inline]
+    fn follow(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+        if depth.prev_id != self.chain_id {
+            if depth.last_id <= self.chain_id {
+                return BookEvent::Duplicate;
+            }
+            let event = self.lose(Reason::SequenceBreak, self.chain_id + 1, depth.prev_id, cx);
+            self.buffer(depth, cx);
+            return event;
+        }
+        self.chain_id = depth.last_id;
+        if self.reseeding && !self.events.push(depth) {
+            self.abandon_reseed();
+        }
+        if depth.last_id < self.book_id {
+            // Older than the snapshot the book stands at.
+            return BookEvent::Nothing;
+        }
+        let stamp = Stamp {
+            venue: Venue::Binance,
+            instrument: cx.instrument,
+            source: cx.source,
+            flags: if self.state.is_live() { 0 } else { flags::SUSPECT },
+            venue_sequence: depth.last_id,
+            ts_event_ns: depth.transaction_ms * 1_000_000,
+            ts_recv_ns: cx.now.wall_ns,
+        };
+        if cx.publisher.book_delta(&stamp, stamp.ts_event_ns, depth.bids, depth.asks).is_err() {
+            return self.lose(Reason::Overflow, depth.first_id, depth.last_id, cx);
+        }
+        self.book.apply(depth.bids, depth.asks, 0);
+        self.book_id = depth.last_id;
+        self.book_ms = depth.transaction_ms;
+        if self.book.is_crossed() {
+            return self.lose(Reason::Crossed, 0, 0, cx);
+        }
+        if self.behind.is_some_and(|(id, _)| depth.last_id >= id) {
+            self.behind = None;
+        }
+        if self.is_exhausted() {
+            self.set_state(State::Resyncing, Reason::HorizonExhausted, cx);
+        } else if !self.state.is_live() && self.behind.is_none() {
+            self.set_state(State::Live, Reason::None, cx);
+        }
+        if self.early_snapshot.as_ref().is_some_and(|snapshot| snapshot.last_update_id <= self.chain_id) {
+            return self.finish_reseed(cx);
+        }
+        BookEvent::Nothing
+    }
+
+    fn start_joining(&mut self) {
+        self.phase = Phase::Joining;
+        self.events.clear();
+        self.fetch = Fetch::Idle;
+        self.attempts = 0;
+        self.abandon_reseed();
+        self.behind = None;
+    }
+
+    fn abandon_reseed(&mut self) {
+        if self.reseeding {
+            self.reseeding = false;
+            self.events.release();
+            self.fetch = Fetch::Idle;
+        }
+        self.early_snapshot = None;
+    }
+
+    /// The book may be wrong from here on: say so, and begin again with what comes.
+    fn lose(&mut self, reason: Reason, first: u64, last: u64, cx: &mut BookContext<'_>) -> BookEvent {
+        let was_live = self.phase == Phase::Live;
+        if was_live {
+            cx.gap(reason, first, last);
+        }
+        if was_live || self.phase == Phase::Cold {
+            self.start_joining();
+        } else {
+            self.events.clear();
+        }
+        let state = if reason == Reason::Unrepresentable { State::Stale } else { State::Resyncing };
+        self.set_state(state, reason, cx);
+        BookEvent::Lost(reason)
+    }
+
+    fn buffer(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+        if self.events.last_id().is_some_and(|last| depth.last_id <= last) {
+            return BookEvent::Duplicate;
+        }
+        if self.events.last_id().is_some_and(|last| last != depth.prev_id) {
+            // A break inside the buffer: only what follows it can be joined.
+            self.events.clear();
+        }
+        self.chain_id = depth.last_id;
+        if !self.events.push(depth) {
+            self.events.clear();
+            // A snapshot under way may be older than what comes next; the join will tell.
+            self.set_state(State::Resyncing, Reason::Overflow, cx);
+            return BookEvent::Lost(Reason::Overflow);
+        }
+        if self.fetch == Fetch::Idle {
+            self.fetch = Fetch::Wait { until_mono_ns: 0 };
+            if self.state.reason != Reason::Unrepresentable {
+                let state = if self.served_before { State::Resyncing } else { State::Warming };
+                let reason = match self.state.reason {
+                    lost @ (Reason::SequenceBreak | Reason::Crossed | Reason::Overflow) => lost,
+                    _ => Reason::AwaitingSnapshot,
+                };
+                self.set_state(state, reason, cx);
+            }
+        }
+        BookEvent::Nothing
+    }
+
+    /// A quote carries this update id: a book that does not reach it in time is stale.
+    #[inline]
+    pub fn on_quote_id(&mut self, update_id: u64, mono_ns: u64) {
+        if self.phase == Phase::Live && self.behind.is_none() && update_id > self.book_id {
+            self.behind = Some((update_id, mono_ns));
+        }
+    }
+
+    /// Time passed. Answers with a snapshot to ask for, if one is wanted now.
+    pub fn on_tick(&mut self, cx: &mut BookContext<'_>) -> Option<SnapshotWish> {
+        let now = cx.now;
+        let behind_too_long =
+            |since: u64| now.mono_ns.saturating_sub(since) > BOOK_BEHIND_QUOTE_MS * 1_000_000;
+        if self.state.is_live() && self.behind.is_some_and(|(_, since)| behind_too_long(since)) {
+            self.set_state(State::Stale, Reason::BehindQuote, cx);
+        }
+        if self.wants_reseed(now) {
+            self.reseeding = true;
+            self.last_seed_mono_ns = now.mono_ns;
+            self.events.clear();
+            self.fetch = Fetch::Wait { until_mono_ns: 0 };
+        }
+        match self.fetch {
+            Fetch::Wait { until_mono_ns } if now.mono_ns >= until_mono_ns => {
+                let token = self.next_token;
+                self.next_token += 1;
+                self.fetch = Fetch::Asked { token };
+                let urgent = !self.reseeding || self.is_short_of(RESEED_URGENT_LEVELS);
+                let priority = if urgent { Priority::Repair } else { Priority::Background };
+                Some(SnapshotWish { token, priority })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a side that ends at a horizon has fewer levels than this inside it.
+    fn is_short_of(&self, levels: usize) -> bool {
+        let short = |side: &BookSide<Level>| side.horizon().is_some() && side.len() < levels;
+        short(&self.book.bids) || short(&self.book.asks)
+    }
+
+    /// Whether the market has left what is known of a side: the best price is beyond the horizon then.
+    fn is_exhausted(&self) -> bool {
+        self.is_short_of(1)
+    }
+
+    /// Whether the horizon has come so near that fewer than half the levels to be served are known.
+    fn wants_reseed(&self, now: Now) -> bool {
+        if self.phase != Phase::Live || self.reseeding {
+            return false;
+        }
+        let interval_ms =
+            if self.is_short_of(RESEED_URGENT_LEVELS) { RESEED_URGENT_INTERVAL_MS } else { RESEED_INTERVAL_MS };
+        let due = now.mono_ns.saturating_sub(self.last_seed_mono_ns) >= interval_ms * 1_000_000;
+        due && self.is_short_of(self.depth_wanted.min(BINANCE_SNAPSHOT_LEVELS) / 2)
+    }
+
+    fn retry_later(&mut self, delay_ms: Option<u64>, now: Now) {
+        let step = (SNAPSHOT_RETRY_FIRST_MS << self.attempts.min(8)).min(SNAPSHOT_RETRY_LAST_MS);
+        self.attempts += 1;
+        let delay_ms = delay_ms.unwrap_or(step);
+        self.fetch = Fetch::Wait { until_mono_ns: now.mono_ns + delay_ms * 1_000_000 };
+    }
+
+    /// The snapshot could not be had.
+    pub fn on_snapshot_failed(&mut self, token: u64, error: &FetchError, now: Now) {
+        if self.fetch != (Fetch::Asked { token }) {
+            return;
+        }
+        if self.reseeding {
+            self.abandon_reseed();
+            return;
+        }
+        let delay_ms = match error {
+            FetchError::RateLimited { retry_after_ms } => Some(*retry_after_ms),
+            FetchError::Permanent { .. } => Some(SNAPSHOT_RETRY_LAST_MS),
+            FetchError::Transient(_) | FetchError::Overflow => None,
+        };
+        self.retry_later(delay_ms, now);
+    }
+
+    /// A snapshot came.
+    pub fn on_snapshot(&mut self, token: u64, snapshot: DepthSnapshot, cx: &mut BookContext<'_>) -> BookEvent {
+        if self.fetch != (Fetch::Asked { token }) {
+            return BookEvent::Nothing;
+        }
+        self.fetch = Fetch::Idle;
+        if snapshot.unrepresentable > 0 {
+            if self.reseeding {
+                self.abandon_reseed();
+            } else {
+                self.set_state(State::Stale, Reason::Unrepresentable, cx);
+                self.retry_later(Some(SNAPSHOT_UNREPRESENTABLE_RETRY_MS), cx.now);
+            }
+            return BookEvent::Lost(Reason::Unrepresentable);
+        }
+        if self.reseeding {
+            self.early_snapshot = Some(Box::new(snapshot));
+            return self.finish_reseed(cx);
+        }
+        if self.phase == Phase::Joining { self.join(&snapshot, cx) } else { BookEvent::Nothing }
+    }
+
+    fn join(&mut self, snapshot: &DepthSnapshot, cx: &mut BookContext<'_>) -> BookEvent {
+        let Some(tail) = self.events.last_id() else {
+            // Everything buffered was lost meanwhile; the next event asks again.
+            return BookEvent::Nothing;
+        };
+        if self.events.first_prev_id(snapshot.last_update_id).is_some_and(|prev| prev > snapshot.last_update_id) {
+            self.retry_later(None, cx.now);
+            return BookEvent::SnapshotTooOld;
+        }
+        let (book_id, book_ms) = load_and_apply(&mut self.book, snapshot, &self.events);
+        if self.book.is_crossed() {
+            self.retry_later(None, cx.now);
+            self.set_state(State::Resyncing, Reason::Crossed, cx);
+            return BookEvent::Lost(Reason::Crossed);
+        }
+        (self.book_id, self.book_ms, self.chain_id) = (book_id, book_ms, tail);
+        self.events.release();
+        self.phase = Phase::Live;
+        self.attempts = 0;
+        self.served_before = true;
+        self.last_seed_mono_ns = cx.now.mono_ns;
+        self.set_state(State::Live, Reason::None, cx);
+        self.publish_whole(cx)
+    }
+
+    fn publish_whole(&mut self, cx: &mut BookContext<'_>) -> BookEvent {
+        match cx.publisher.book_snapshot(&self.stamp(cx.instrument, cx.source, cx.now), &self.book) {
+            Ok(()) => BookEvent::Joined,
+            Err(_) => self.lose(Reason::Overflow, 0, 0, cx),
+        }
+    }
+
+    /// Where the book stands, as a stamp.
+    #[must_use]
+    pub fn stamp(&self, instrument: u32, source: u8, now: Now) -> Stamp {
+        Stamp {
+            venue: Venue::Binance,
+            instrument,
+            source,
+            flags: if self.state.is_live() { 0 } else { flags::SUSPECT },
+            venue_sequence: self.book_id,
+            ts_event_ns: self.book_ms * 1_000_000,
+            ts_recv_ns: now.wall_ns,
+        }
+    }
+
+    /// Joins the re-seed's snapshot with the events since it was asked for, once the stream has reached it.
+    fn finish_reseed(&mut self, cx: &mut BookContext<'_>) -> BookEvent {
+        let Some(snapshot) = self.early_snapshot.take() else { return BookEvent::Nothing };
+        if snapshot.last_update_id > self.chain_id {
+            self.early_snapshot = Some(snapshot);
+            return BookEvent::Nothing;
+        }
+        let joins = match self.events.first_prev_id(snapshot.last_update_id) {
+            Some(prev) => prev <= snapshot.last_update_id,
+            // Nothing happened since: the snapshot must then stand exactly where the book stands.
+            None => snapshot.last_update_id == self.chain_id,
+        };
+        if !joins {
+            self.abandon_reseed();
+            return BookEvent::SnapshotTooOld;
+        }
+        let mut fresh = Book::new(self.book.bids.capacity());
+        load_and_apply(&mut fresh, &snapshot, &self.events);
+        self.abandon_reseed();
+        if fresh.is_crossed() {
+            return BookEvent::Nothing;
+        }
+        self.book = fresh;
+        if !self.state.is_live() && self.behind.is_none() {
+            self.set_state(State::Live, Reason::None, cx);
+        }
+        match self.publish_whole(cx) {
+            BookEvent::Joined => BookEvent::Reseeded,
+            other => other,
+        }
+    }
+}
+
+/// Loads a snapshot, applies the buffered events not older than it; answers with id and venue time reached.
+fn load_and_apply(book: &mut Book, snapshot: &DepthSnapshot, events: &EventBuffer) -> (u64, u64) {
+    let limit = BINANCE_SNAPSHOT_LEVELS;
+    book.load(
+        &snapshot.bids,
+        &snapshot.asks,
+        snapshot_horizon(&snapshot.bids, limit, -1),
+        snapshot_horizon(&snapshot.asks, limit, 1),
+        0,
+    );
+    let mut reached = (snapshot.last_update_id, snapshot.transaction_ms);
+    events.for_each_from(snapshot.last_update_id, |last_id, transaction_ms, bids: &[Level], asks: &[Level]| {
+        book.apply(bids, asks, 0);
+        reached = (last_id, transaction_ms);
+    });
+    reached
+}

@@ -1,0 +1,198 @@
+//! One Binance trade stream: each aggregate id once, holes told at once and filled from REST.
+//!
+//! Live trades are never held back: a hole is told by a gap, the live trade goes out, and what was missed
+//! follows with the backfill flag when REST gives it. What REST cannot give is told by a second gap.
+
+use crate::fetch::FetchError;
+use crate::limits::{
+    AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS, FILL_TRADES_MAX,
+};
+use crate::publisher::{Publisher, Stamp};
+use crate::session::states::StreamState;
+use codec::record::{GapBody, TradeBody, flags};
+use codec::time::Now;
+use codec::venues::binance::AggTrade;
+use codec::venues::rest_binance::AggTradeRow;
+use codec::words::{Reason, Stream, Venue};
+use std::collections::VecDeque;
+
+/// Ids that are missing, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    next_id: u64,
+    last_id: u64,
+}
+
+/// Trades from this id on, to be asked for under this token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillWish {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// First id wanted.
+    pub from_id: u64,
+    /// Rows wanted.
+    pub limit: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct TradeSync {
+    /// The highest id seen.
+    last_id: Option<u64>,
+    missing: VecDeque<Missing>,
+    asked: Option<u64>,
+    next_token: u64,
+    not_before_mono_ns: u64,
+    retries: u32,
+    /// Whether the connection was lost since the last trade: the reason of the next hole.
+    reconnected: bool,
+    /// The stream's state.
+    pub state: StreamState,
+    /// Trades seen twice.
+    pub duplicates: u64,
+}
+
+impl TradeSync {
+    /// The connection is gone.
+    pub fn on_link_lost(&mut self) {
+        self.reconnected = true;
+    }
+
+    /// A trade off the wire.
+    pub fn on_trade(&mut self, trade: &AggTrade<'_>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        self.state.touch(now);
+        if let Some(last) = self.last_id {
+            if trade.agg_id <= last {
+                self.duplicates += 1;
+                return;
+            }
+            if trade.agg_id > last + 1 {
+                self.tell_hole(last + 1, trade.agg_id - 1, publisher, stamp, now);
+            }
+        }
+        self.reconnected = false;
+        self.last_id = Some(trade.agg_id);
+        match trade.value {
+            Some((price, size)) => {
+                publisher.trade(stamp, &TradeBody::new(price, size, trade.side, trade.agg_id));
+            }
+            None => gap(publisher, stamp, Reason::Unrepresentable, trade.agg_id, trade.agg_id, now),
+        }
+    }
+
+    #[cold]
+    fn tell_hole(&mut self, first: u64, last: u64, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        let reason = if self.reconnected { Reason::Disconnect } else { Reason::SequenceBreak };
+        gap(publisher, stamp, reason, first, last, now);
+        let mut next_id = first;
+        if last - first >= FILL_TRADES_MAX {
+            // Too long ago to fill: the newest part is, the rest is told as lost.
+            next_id = last + 1 - FILL_TRADES_MAX;
+            gap(publisher, stamp, Reason::VenueHistoryExhausted, first, next_id - 1, now);
+        }
+        if self.missing.len() == FILL_RANGES_MAX {
+            // Oldest first out, told.
+            if let Some(oldest) = self.missing.pop_front() {
+                self.asked = None;
+                gap(publisher, stamp, Reason::VenueHistoryExhausted, oldest.next_id, oldest.last_id, now);
+            }
+        }
+        self.missing.push_back(Missing { next_id, last_id: last });
+    }
+
+    /// Time passed. Answers with trades to ask for, if any are wanted now.
+    pub fn on_tick(&mut self, now: Now) -> Option<FillWish> {
+        let missing = self.missing.front()?;
+        if self.asked.is_some() || now.mono_ns < self.not_before_mono_ns {
+            return None;
+        }
+        self.next_token += 1;
+        self.asked = Some(self.next_token);
+        let wanted = missing.last_id - missing.next_id + 1;
+        let limit = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, AGG_TRADES_PAGE);
+        Some(FillWish { token: self.next_token, from_id: missing.next_id, limit })
+    }
+
+    /// REST answered with rows in order of id.
+    pub fn on_rows(&mut self, token: u64, rows: &[AggTradeRow], publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        if self.asked != Some(token) {
+            return;
+        }
+        self.asked = None;
+        let Some(mut missing) = self.missing.pop_front() else { return };
+        let mut progressed = false;
+        for row in rows {
+            if row.agg_id < missing.next_id || row.agg_id > missing.last_id {
+                continue;
+            }
+            if row.agg_id > missing.next_id {
+                gap(publisher, stamp, Reason::VenueHistoryExhausted, missing.next_id, row.agg_id - 1, now);
+            }
+            missing.next_id = row.agg_id + 1;
+            progressed = true;
+            let stamp = Stamp {
+                flags: flags::BACKFILL,
+                venue_sequence: row.agg_id,
+                ts_event_ns: row.trade_ms * 1_000_000,
+                ..*stamp
+            };
+            match row.value {
+                Some((price, size)) => publisher.trade(&stamp, &TradeBody::new(price, size, row.side, row.agg_id)),
+                None => gap(publisher, &stamp, Reason::Unrepresentable, row.agg_id, row.agg_id, now),
+            }
+        }
+        if missing.next_id > missing.last_id {
+            self.retries = 0;
+            return;
+        }
+        if rows.iter().any(|row| row.agg_id > missing.last_id) {
+            // The venue is past the hole and did not have its end.
+            gap(publisher, stamp, Reason::VenueHistoryExhausted, missing.next_id, missing.last_id, now);
+            self.retries = 0;
+            return;
+        }
+        self.missing.push_front(missing);
+        if progressed {
+            self.retries = 0;
+        } else {
+            self.retry_or_give_up(None, publisher, stamp, now);
+        }
+    }
+
+    /// REST did not answer.
+    pub fn on_failed(&mut self, token: u64, error: &FetchError, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        if self.asked != Some(token) {
+            return;
+        }
+        self.asked = None;
+        match error {
+            FetchError::RateLimited { retry_after_ms } => {
+                // The venue's limit is not the fill's fault: it costs no retry.
+                self.not_before_mono_ns = now.mono_ns + retry_after_ms * 1_000_000;
+            }
+            FetchError::Permanent { .. } => {
+                self.retries = FILL_RETRIES_MAX;
+                self.retry_or_give_up(None, publisher, stamp, now);
+            }
+            FetchError::Transient(_) | FetchError::Overflow => self.retry_or_give_up(None, publisher, stamp, now),
+        }
+    }
+
+    fn retry_or_give_up(&mut self, delay_ms: Option<u64>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        if self.retries >= FILL_RETRIES_MAX {
+            if let Some(missing) = self.missing.pop_front() {
+                gap(publisher, stamp, Reason::VenueHistoryExhausted, missing.next_id, missing.last_id, now);
+            }
+            self.retries = 0;
+            return;
+        }
+        let step = (FILL_RETRY_FIRST_MS << self.retries.min(8)).min(FILL_RETRY_LAST_MS);
+        self.retries += 1;
+        self.not_before_mono_ns = now.mono_ns + delay_ms.unwrap_or(step) * 1_000_000;
+    }
+}
+
+fn gap(publisher: &mut Publisher, stamp: &Stamp, reason: Reason, first: u64, last: u64, now: Now) {
+    let body = GapBody::new(reason, last - first + 1, first, last);
+    publisher.gap(Venue::Binance, stamp.instrument, Stream::Trades, &body, now);
+}

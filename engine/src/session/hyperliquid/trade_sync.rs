@@ -1,0 +1,174 @@
+//! One Hyperliquid trade stream: each trade once, the backlog told from what is live.
+//!
+//! A subscription begins with a backlog of up to thirty trades and no flag (measured 2026-09). A trade
+//! older than the venue's clock at the moment of subscription belongs to it. After the first subscription
+//! the backlog is history, not stream; after a reconnect what of it was not seen was missed, and follows
+//! as backfill, after a gap unless some of it was seen before.
+
+use crate::limits::TRADE_WINDOW;
+use crate::publisher::{Publisher, Stamp};
+use crate::session::states::StreamState;
+use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
+use codec::time::Now;
+use codec::venues::hyperliquid::Trade;
+use codec::words::{Reason, Stream, Venue};
+use std::cmp::Ordering;
+
+/// How far a first book frame may run behind the moment of its subscription, ms.
+const BACKLOG_MARGIN_MS: u64 = 2_000;
+
+/// Where the backlog of the present subscription ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Backlog {
+    /// Not subscribed since the last loss.
+    #[default]
+    Unsubscribed,
+    /// Subscribed; the venue's clock is not known yet: the first frame is taken for the backlog.
+    UntilFirstFrame,
+    /// Trades up to this venue time, ms.
+    Until(u64),
+}
+
+/// Trades seen lately, by (time, tid).
+#[derive(Debug, Default)]
+struct Window {
+    /// A ring of the last [`TRADE_WINDOW`] trades, searched only for trades older than the newest block.
+    seen: Vec<(u64, u64)>,
+    next: usize,
+    newest_ms: u64,
+    /// Ids at `newest_ms`: a block's trades come together, so this is short.
+    newest_tids: Vec<u64>,
+}
+
+impl Window {
+    fn is_empty(&self) -> bool {
+        self.newest_ms == 0
+    }
+
+    fn contains(&self, time_ms: u64, tid: u64) -> bool {
+        match time_ms.cmp(&self.newest_ms) {
+            Ordering::Greater => false,
+            Ordering::Equal => self.newest_tids.contains(&tid),
+            Ordering::Less => self.seen.contains(&(time_ms, tid)),
+        }
+    }
+
+    fn insert(&mut self, time_ms: u64, tid: u64) {
+        if time_ms > self.newest_ms {
+            self.newest_ms = time_ms;
+            self.newest_tids.clear();
+        }
+        if time_ms == self.newest_ms {
+            self.newest_tids.push(tid);
+        }
+        if self.seen.len() < TRADE_WINDOW {
+            self.seen.push((time_ms, tid));
+        } else {
+            self.seen[self.next] = (time_ms, tid);
+        }
+        self.next = (self.next + 1) % TRADE_WINDOW;
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct TradeSync {
+    /// The stream's state.
+    pub state: StreamState,
+    window: Window,
+    backlog: Backlog,
+    /// How the backlog of the present subscription is published.
+    backlog_flags: u8,
+    /// A connection was lost, and whether that lost trades is not known yet.
+    loss_open: bool,
+    subscribed_before: bool,
+    /// Trades seen twice.
+    pub duplicates: u64,
+}
+
+impl TradeSync {
+    /// Nothing seen yet; the window's memory is taken here.
+    #[must_use]
+    pub fn new() -> Self {
+        let window = Window {
+            seen: Vec::with_capacity(TRADE_WINDOW),
+            newest_tids: Vec::with_capacity(codec::limits::MESSAGE_TRADES_MAX),
+            ..Window::default()
+        };
+        Self {
+            state: StreamState::new(),
+            window,
+            backlog: Backlog::Unsubscribed,
+            backlog_flags: flags::BACKFILL | flags::SNAPSHOT,
+            loss_open: false,
+            subscribed_before: false,
+            duplicates: 0,
+        }
+    }
+
+    /// The connection is gone.
+    pub fn on_link_lost(&mut self) {
+        self.backlog = Backlog::Unsubscribed;
+        if self.subscribed_before {
+            self.backlog_flags = flags::BACKFILL;
+            self.loss_open = true;
+        }
+    }
+
+    /// Subscribed, when the venue's clock stood at `venue_ms` (`None`: not known).
+    pub fn on_subscribed(&mut self, venue_ms: Option<u64>) {
+        self.subscribed_before = true;
+        self.backlog = venue_ms.map_or(Backlog::UntilFirstFrame, Backlog::Until);
+    }
+
+    /// The venue's clock, from a book frame.
+    #[inline]
+    pub fn on_venue_clock(&mut self, venue_ms: u64) {
+        if self.backlog == Backlog::UntilFirstFrame {
+            self.backlog = Backlog::Until(venue_ms.saturating_sub(BACKLOG_MARGIN_MS));
+        }
+    }
+
+    /// One frame of trades, oldest first.
+    pub fn on_trades(&mut self, trades: &[Trade<'_>], publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+        self.state.touch(now);
+        if self.backlog == Backlog::UntilFirstFrame {
+            self.backlog = Backlog::Until(trades.iter().map(|trade| trade.time_ms).max().unwrap_or(0));
+        }
+        let until_ms = match self.backlog {
+            Backlog::Until(until_ms) => until_ms,
+            Backlog::Unsubscribed | Backlog::UntilFirstFrame => 0,
+        };
+        if self.loss_open {
+            self.loss_open = false;
+            // A backlog is the newest trades without a hole: if it reaches back to one that was seen,
+            // it holds everything since.
+            let overlaps = trades.iter().any(|trade| self.window.contains(trade.time_ms, trade.tid));
+            if !overlaps && !self.window.is_empty() {
+                let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
+                publisher.gap(Venue::Hyperliquid, stamp.instrument, Stream::Trades, &body, now);
+            }
+        }
+        for trade in trades {
+            if self.window.contains(trade.time_ms, trade.tid) {
+                self.duplicates += 1;
+                continue;
+            }
+            self.window.insert(trade.time_ms, trade.tid);
+            let Some((price, size)) = trade.value else {
+                let body = GapBody::new(Reason::Unrepresentable, 1, 0, 0);
+                publisher.gap(Venue::Hyperliquid, stamp.instrument, Stream::Trades, &body, now);
+                continue;
+            };
+            let flags = if trade.time_ms <= until_ms { self.backlog_flags } else { 0 };
+            let stamp = Stamp { flags, ts_event_ns: trade.time_ms * 1_000_000, ..*stamp };
+            publisher.trade(&stamp, &TradeBody::new(price, size, trade.side, trade.tid));
+        }
+    }
+}
+
+impl Default for TradeSync {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,143 @@
+//! The real daemon before simulated venues: started as a process, asked through its socket, stopped.
+#![allow(dead_code)]
+
+use sim::{Config, Sim};
+use slipstream_client::{Client, Message};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything is waited for: several times what it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Simulated venues and a daemon that holds connections to them.
+pub struct Desk {
+    pub sim: Sim,
+    daemon: Child,
+    directory: PathBuf,
+    pub socket: PathBuf,
+}
+
+/// What of the daemon's configuration a test chooses.
+pub struct Choice<'a> {
+    pub hyperliquid: Option<&'a str>,
+    pub binance: Option<&'a str>,
+    /// Lines of `[retention]`.
+    pub retention: &'a str,
+}
+
+impl Desk {
+    /// Starts both; the venue tables are TOML lines (`symbols = […]`), absent for a venue that is off.
+    pub fn start(mut config: Config, choice: &Choice<'_>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("slipstream-desk-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        config.ca_path = Some(directory.join("ca.pem"));
+        let sim = Sim::start(config).unwrap();
+        let socket = directory.join("mktdata.sock");
+        let mut text = format!(
+            "[daemon]\nsocket_path = {socket:?}\nclients_buffer_mib = 16\nlog_level = \"debug\"\n\
+             [threads]\nengine_wait = \"poll\"\nwait = \"park\"\n[health]\nmetrics_port = 0\n[retention]\n{}\n",
+            choice.retention
+        );
+        let venues = [
+            ("hyperliquid", choice.hyperliquid, sim.hyperliquid()),
+            ("binance", choice.binance, sim.binance()),
+        ];
+        for (name, lines, venue) in venues {
+            if let Some(lines) = lines {
+                text += &format!(
+                    "[venues.{name}]\nwebsocket_url = {:?}\nrest_url = {:?}\ntls_ca_file = {:?}\nreconnect_delay_ms = 200\n{lines}\n",
+                    venue.ws_url(),
+                    venue.rest_url(),
+                    sim.ca_path().unwrap(),
+                );
+            }
+        }
+        let file = directory.join("mktdata.toml");
+        std::fs::write(&file, text).unwrap();
+        let log = std::fs::File::create(directory.join("log")).unwrap();
+        let daemon = Command::new(env!("CARGO_BIN_EXE_slipstream-mktdata"))
+            .arg("--config")
+            .arg(&file)
+            .env_remove("MKTDATA_CONFIG")
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        Self { sim, daemon, directory, socket }
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// A client, as soon as the socket serves.
+    pub fn client(&self) -> Client {
+        wait_for("the socket", || Client::connect(&self.socket).ok())
+    }
+
+    /// The daemon's resident memory, KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Whether the daemon still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.daemon.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the daemon's log\n{}", self.log());
+        }
+        // SAFETY: kill has no memory to touch, and the process is our own child, not yet waited for.
+        unsafe { libc::kill(self.daemon.id() as i32, libc::SIGTERM) };
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(15) {
+            if let Ok(Some(_)) = self.daemon.try_wait() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Asks until there is an answer.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Receives until `done` says so, or the time is over (then with a panic that names what was awaited).
+pub fn receive_until(client: &mut Client, what: &str, mut done: impl FnMut(Message) -> bool) {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(message) = client.recv(Duration::from_millis(200)).unwrap()
+            && done(message)
+        {
+            return;
+        }
+    }
+    panic!("waited {PATIENCE:?} in vain for {what}");
+}
+
+/// A price or size off the socket, back at 1e-8: exact, because it came from there.
+pub fn e8(value: f64) -> i64 {
+    (value * 1e8).round() as i64
+}

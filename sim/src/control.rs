@@ -1,0 +1,195 @@
+//! A small plain HTTP endpoint for those who are not in the same process.
+//!
+//! ```text
+//! GET  /                                            what there is
+//! GET  /urls                                        the addresses of both venues
+//! GET  /counters?venue=V                            the counters
+//! POST /control/FAULT?venue=V&…                     makes something go wrong (all faults: GET /)
+//! GET  /playback?venue=V                            started, ended, played, unclaimed
+//! POST /playback/start?venue=V                      starts a playback
+//! GET  /truth/book?venue=V&symbol=S&update_id=N     the true book (or &time_ms=N; neither: now)
+//! GET  /truth/trades?venue=V&symbol=S&from_ms=N&before_ms=N
+//! ```
+
+use crate::decimal::trimmed;
+use crate::error::SimError;
+use crate::faults::{FAULT_FORMS, Fault};
+use crate::market::{Aggressor, Level};
+use crate::protocol::{
+    Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Target,
+};
+use crate::sim::VenueHandle;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// The control endpoint.
+pub struct Control {
+    venues: Vec<VenueHandle>,
+}
+
+/// What is wrong with a request: status and text.
+type Refused = (u16, String);
+
+/// The control endpoint has nothing to do between requests.
+const IDLE_MS: i64 = 1_000;
+
+impl Control {
+    /// An endpoint for these venues.
+    pub fn new(venues: Vec<VenueHandle>) -> Self {
+        Self { venues }
+    }
+
+    fn venue(&self, parameters: &HashMap<String, String>) -> Result<&VenueHandle, Refused> {
+        let name = parameters.get("venue").map(String::as_str).unwrap_or_default();
+        self.venues.iter().find(|handle| handle.venue().name() == name).ok_or_else(|| {
+            (400, format!("venue={name} is no venue; right is venue=hyperliquid or venue=binance"))
+        })
+    }
+
+    fn answer(&self, request: &Request) -> Result<Value, Refused> {
+        let parameters = request.target.parameters();
+        let path = request.target.path.as_str();
+        let refused = |error: SimError| (409, error.to_string());
+        match (request.method.as_str(), path) {
+            ("GET", "/") => Ok(json!({"faults": FAULT_FORMS, "form": "POST /control/FAULT?venue=VENUE&…"})),
+            ("GET", "/urls") => {
+                let urls = self.venues.iter().map(|handle| {
+                    let urls = json!({"ws": handle.ws_url(), "rest": handle.rest_url()});
+                    (handle.venue().name().to_owned(), urls)
+                });
+                Ok(Value::Object(urls.collect()))
+            }
+            ("GET", "/counters") => Ok(counters(self.venue(&parameters)?)),
+            ("GET", "/playback") => {
+                let handle = self.venue(&parameters)?;
+                let playback = handle.playback().ok_or_else(|| (409, "no playback here".to_owned()))?;
+                Ok(json!({
+                    "started": playback.has_started(), "ended": playback.has_ended(),
+                    "played": playback.played(), "unclaimed": playback.unclaimed(),
+                }))
+            }
+            ("POST", "/playback/start") => {
+                self.venue(&parameters)?.start_playback().map_err(refused)?;
+                Ok(json!({"done": true}))
+            }
+            ("GET", "/truth/book") => book(self.venue(&parameters)?, &parameters),
+            ("GET", "/truth/trades") => trades(self.venue(&parameters)?, &parameters),
+            ("POST", _) if path.starts_with("/control/") => {
+                let handle = self.venue(&parameters)?;
+                let name = path.trim_start_matches("/control/");
+                let fault = Fault::parse(name, &parameters).map_err(|text| (400, text))?;
+                handle.fault(fault).map_err(refused)?;
+                Ok(json!({"done": true}))
+            }
+            _ => Err((404, format!("nothing at {} {path}; GET / says what there is", request.method))),
+        }
+    }
+}
+
+fn counters(handle: &VenueHandle) -> Value {
+    let counters = handle.counters();
+    json!({
+        "connections_open": counters.connections_open,
+        "connections_opened": counters.connections_opened,
+        "connections_refused": counters.connections_refused,
+        "subscriptions": counters.subscriptions,
+        "messages_received": counters.messages_received,
+        "messages_per_second_max": counters.messages_per_second_max,
+        "messages_per_minute_max": counters.messages_per_minute_max,
+        "rest_requests": counters.rest_requests,
+        "rest_requests_by_path": counters.rest_requests_by_path,
+        "rest_weight_per_minute_max": counters.rest_weight_per_minute_max,
+        "rest_429": counters.rest_429,
+        "rest_418": counters.rest_418,
+        "frames_sent": counters.frames_sent,
+        "limit_violations": counters.limit_violations,
+        "soft_errors": counters.soft_errors,
+        "fatal_requests": counters.fatal_requests,
+        "silent_subscriptions": counters.silent_subscriptions,
+    })
+}
+
+fn number<T: std::str::FromStr>(
+    parameters: &HashMap<String, String>,
+    name: &str,
+) -> Result<Option<T>, Refused> {
+    let bad = |text: &String| (400, format!("{name}={text} is not a whole number"));
+    parameters.get(name).map(|text| text.parse().map_err(|_| bad(text))).transpose()
+}
+
+fn symbol(parameters: &HashMap<String, String>) -> Result<&str, Refused> {
+    parameters.get("symbol").map(String::as_str).ok_or_else(|| (400, "symbol is missing".to_owned()))
+}
+
+fn book(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {
+    let (market, symbol) = (handle.market(), symbol(parameters)?);
+    let book = match (number(parameters, "update_id")?, number(parameters, "time_ms")?) {
+        (Some(update_id), _) => market.truth_at_update_id(symbol, update_id),
+        (None, Some(time_ms)) => market.truth_at_time(symbol, time_ms),
+        (None, None) => market.truth_at_time(symbol, market.now_ms()),
+    };
+    let book = book.map_err(|error| (409, error.to_string()))?;
+    let side = |levels: &[Level]| -> Vec<Value> {
+        levels.iter().map(|level| json!([trimmed(level.price_e8), trimmed(level.size_e8)])).collect()
+    };
+    Ok(json!({
+        "update_id": book.update_id, "time_ms": book.time_ms,
+        "bids": side(&book.bids), "asks": side(&book.asks),
+    }))
+}
+
+fn trades(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {
+    let from_ms = number(parameters, "from_ms")?.unwrap_or(0);
+    let before_ms = number(parameters, "before_ms")?.unwrap_or(i64::MAX);
+    let trades = handle.market().trades_between(symbol(parameters)?, from_ms, before_ms);
+    let trades = trades.map_err(|error| (409, error.to_string()))?;
+    let row = |trade: &crate::market::Trade| {
+        let side = if trade.aggressor == Aggressor::Buy { "buy" } else { "sell" };
+        json!({
+            "id": trade.id, "time_ms": trade.time_ms, "aggressor": side,
+            "price": trimmed(trade.price_e8), "size": trimmed(trade.size_e8),
+        })
+    };
+    Ok(trades.iter().map(row).collect())
+}
+
+impl Protocol for Control {
+    fn open(
+        &mut self,
+        _connection: ConnectionId,
+        _target: &Target,
+        _now_ms: i64,
+        _out: &mut Vec<Action>,
+    ) -> Result<(), Response> {
+        Err(Response::text(404, "no WebSocket here"))
+    }
+
+    fn text(&mut self, _connection: ConnectionId, _text: &str, _now_ms: i64, _out: &mut Vec<Action>) {}
+
+    fn control(
+        &mut self,
+        _connection: ConnectionId,
+        _frame: ControlFrame,
+        _now_ms: i64,
+        _out: &mut Vec<Action>,
+    ) {
+    }
+
+    fn closed(&mut self, _connection: ConnectionId, _now_ms: i64) {}
+
+    fn request(&mut self, id: RequestId, request: &Request, _now_ms: i64, out: &mut Vec<Action>) {
+        let response = match self.answer(request) {
+            Ok(value) => Response::json(200, value.to_string()),
+            Err((status, text)) => Response::json(status, json!({"error": text}).to_string()),
+        };
+        out.push(Action::Respond(id, response));
+    }
+
+    fn tick(&mut self, _now_ms: i64, _backlog: &dyn Backlog, _out: &mut Vec<Action>) -> i64 {
+        IDLE_MS
+    }
+
+    fn fault(&mut self, _fault: &Fault, _now_ms: i64, _out: &mut Vec<Action>) -> Result<(), SimError> {
+        Err(SimError::Fault("the control endpoint itself does not fail".to_owned()))
+    }
+}

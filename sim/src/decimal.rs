@@ -1,0 +1,98 @@
+//! Writes and reads the decimal strings of both venues, from and to integers at 1e-8.
+//!
+//! Prices and sizes of the model are `i64` in units of 1e-8 (`_e8` in every name); nothing here goes through a float.
+
+/// The scale of every `_e8` value: this many units are 1.
+pub const SCALE_E8: i64 = 100_000_000;
+
+/// Decimals an `_e8` value has.
+pub const SCALE_DECIMALS: u32 = 8;
+
+/// Appends a value with a fixed number of decimals, as Binance writes it (`83091.60`).
+pub fn push_fixed(text: &mut String, value_e8: i64, decimals: u32) {
+    use std::fmt::Write;
+    let magnitude = value_e8.unsigned_abs();
+    let sign = if value_e8 < 0 { "-" } else { "" };
+    let scale = SCALE_E8.unsigned_abs();
+    let (whole, fraction) = (magnitude / scale, magnitude % scale);
+    // Writing into a String cannot fail.
+    let _ = if decimals == 0 {
+        write!(text, "{sign}{whole}")
+    } else {
+        let shown = fraction / 10u64.pow(SCALE_DECIMALS.saturating_sub(decimals));
+        let width = decimals.min(SCALE_DECIMALS) as usize;
+        write!(text, "{sign}{whole}.{shown:0width$}")
+    };
+}
+
+/// Appends a value as Hyperliquid writes it: no trailing zeros, but always one decimal (`84143.0`).
+pub fn push_trimmed(text: &mut String, value_e8: i64) {
+    push_fixed(text, value_e8, SCALE_DECIMALS);
+    while text.ends_with('0') && !text.ends_with(".0") {
+        text.pop();
+    }
+}
+
+/// A value with a fixed number of decimals.
+pub fn fixed(value_e8: i64, decimals: u32) -> String {
+    let mut text = String::new();
+    push_fixed(&mut text, value_e8, decimals);
+    text
+}
+
+/// A value without trailing zeros, always with one decimal.
+pub fn trimmed(value_e8: i64) -> String {
+    let mut text = String::new();
+    push_trimmed(&mut text, value_e8);
+    text
+}
+
+/// Reads a decimal string exactly; `None` if it is not one, or does not fit.
+pub fn parse_e8(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    if whole.is_empty() || fraction.len() > SCALE_DECIMALS as usize {
+        return None;
+    }
+    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    let missing = SCALE_DECIMALS - fraction.len() as u32;
+    let fraction: i64 =
+        if fraction.is_empty() { 0 } else { fraction.parse::<i64>().ok()? * 10i64.pow(missing) };
+    let value = whole.checked_mul(SCALE_E8)?.checked_add(fraction)?;
+    Some(if negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_both_forms() {
+        assert_eq!(fixed(8_309_160_000_000, 2), "83091.60");
+        assert_eq!(fixed(421_500_000, 3), "4.215");
+        assert_eq!(fixed(81_300_000_000, 0), "813");
+        assert_eq!(fixed(0, 3), "0.000");
+        assert_eq!(fixed(-1, 8), "-0.00000001");
+        assert_eq!(trimmed(8_414_300_000_000), "84143.0");
+        assert_eq!(trimmed(441_000), "0.00441");
+        assert_eq!(trimmed(0), "0.0");
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_refuses_the_rest() {
+        for value in [0, 1, 8_309_160_000_000, 441_000, -250_000_000] {
+            assert_eq!(parse_e8(&trimmed(value)), Some(value));
+            assert_eq!(parse_e8(&fixed(value, 8)), Some(value));
+        }
+        for bad in ["", ".", "1e5", "0.000000001", "12a", "99999999999999", "--1"] {
+            assert_eq!(parse_e8(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Hyperliquid as a program meets it in late 2026: one door, subscriptions without ids, and a temper.
+//!
+//! A mistake in a subscription is either answered (`channel: error`) or costs the connection, without a word.
+
+pub(crate) mod frames;
+pub(crate) mod hub;
+mod info;
+mod publish;
+mod subscription;
+
+use crate::config::{HyperliquidConfig, KeyOrder};
+use crate::counters::{MINUTE_MS, MinuteWeight, SharedCounters, SlidingCount, SubscribeRecord};
+use crate::error::SimError;
+use crate::faults::Fault;
+use crate::limits::{
+    HYPERLIQUID_CONNECTIONS_MAX, HYPERLIQUID_MESSAGES_PER_MINUTE_MAX,
+    HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX, HYPERLIQUID_SUBSCRIPTIONS_MAX,
+    HYPERLIQUID_WEIGHT_PER_MINUTE_MAX, SUBSCRIBE_LOG_MAX,
+};
+use crate::market::MarketHandle;
+use crate::playback::hyperliquid::HyperliquidPlayback;
+use crate::protocol::{
+    Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Route, Target,
+    transport_fault,
+};
+use crate::random::Random;
+use hub::{Connection, Hub};
+use publish::Publisher;
+use serde_json::Value;
+use subscription::Refusal;
+pub(crate) use subscription::Subscription;
+
+enum Source {
+    Model { market: MarketHandle, publisher: Publisher },
+    Playback(Box<HyperliquidPlayback>),
+}
+
+/// The venue.
+pub struct Hyperliquid {
+    hub: Hub,
+    source: Source,
+    weight: MinuteWeight,
+    messages: SlidingCount,
+    new_connections: SlidingCount,
+    random: Random,
+    idle_close_ms: i64,
+    fatal_delay_ms: (i64, i64),
+    key_order: KeyOrder,
+    enforce_limits: bool,
+    tick_ms: i64,
+}
+
+impl Hyperliquid {
+    /// The venue on a market's model.
+    pub fn on_model(
+        config: &HyperliquidConfig,
+        market: MarketHandle,
+        counters: SharedCounters,
+        seed: u64,
+        tick_ms: i64,
+    ) -> Self {
+        let publisher = Publisher::new(&market.lock(), config);
+        let coins: Vec<String> =
+            market.instruments().into_iter().map(|instrument| instrument.symbol).collect();
+        let hub = Hub::new(coins.into_iter(), counters);
+        Self::new(config, Source::Model { market, publisher }, hub, seed, tick_ms)
+    }
+
+    /// The venue on a capture.
+    pub fn on_playback(
+        config: &HyperliquidConfig,
+        playback: HyperliquidPlayback,
+        counters: SharedCounters,
+        seed: u64,
+        tick_ms: i64,
+    ) -> Self {
+        let coins: Vec<String> =
+            playback.instruments().iter().map(|instrument| instrument.symbol.clone()).collect();
+        let hub = Hub::new(coins.into_iter(), counters);
+        Self::new(config, Source::Playback(Box::new(playback)), hub, seed, tick_ms)
+    }
+
+    fn new(config: &HyperliquidConfig, source: Source, hub: Hub, seed: u64, tick_ms: i64) -> Self {
+        Self {
+            hub,
+            source,
+            weight: MinuteWeight::default(),
+            messages: SlidingCount::new(MINUTE_MS),
+            new_connections: SlidingCount::new(MINUTE_MS),
+            random: Random::seeded(seed, 0xFA7A1),
+            idle_close_ms: config.idle_close_ms,
+            fatal_delay_ms: config.fatal_delay_ms,
+            key_order: config.key_order,
+            enforce_limits: config.enforce_limits,
+            tick_ms,
+        }
+    }
+
+    fn error(&mut self, id: ConnectionId, text: &str, now_ms: i64, out: &mut Vec<Action>) {
+        self.hub.counters.lock().soft_errors += 1;
+        self.hub.send(id, frames::error(text), now_ms, out);
+    }
+
+    fn unreadable(&mut self, id: ConnectionId, text: &str, now_ms: i64, out: &mut Vec<Action>) {
+        let text = format!("Error parsing JSON into valid websocket request: {text}");
+        self.error(id, &text, now_ms, out);
+    }
+
+    fn subscription(
+        &mut self,
+        id: ConnectionId,
+        method: &str,
+        request: &Value,
+        now_ms: i64,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let object = request.get("subscription").ok_or(Refusal::Unreadable)?;
+        let unsubscribe = method == "unsubscribe";
+        self.record(id, unsubscribe, object, now_ms);
+        let subscription = Subscription::parse(object, |coin| self.hub.coin(coin).is_some())?;
+        let (name, normalised) = (subscription.name(), subscription.normalised());
+        let has = self.hub.has(id, &name);
+        if has != unsubscribe {
+            let already = if unsubscribe { "Already unsubscribed" } else { "Already subscribed" };
+            self.error(id, &format!("{already}: {normalised}"), now_ms, out);
+            return Ok(());
+        }
+        if unsubscribe {
+            self.hub.subscribers.remove(&name, id);
+        } else {
+            if self.hub.subscribers.live() >= HYPERLIQUID_SUBSCRIPTIONS_MAX {
+                self.hub.counters.lock().violate("hyperliquid subscriptions");
+                if self.enforce_limits {
+                    let text =
+                        format!("Cannot subscribe to more than {HYPERLIQUID_SUBSCRIPTIONS_MAX} channels.");
+                    self.error(id, &text, now_ms, out);
+                    return Ok(());
+                }
+            }
+            self.hub.subscribe(id, subscription.clone());
+            if let Source::Model { publisher, .. } = &mut self.source {
+                publisher.expect(id, subscription);
+            }
+        }
+        self.hub.counters.lock().subscriptions = self.hub.subscribers.live();
+        let data = format!(r#"{{"method":"{method}","subscription":{normalised}}}"#);
+        self.hub.send(id, frames::frame("subscriptionResponse", &data), now_ms, out);
+        Ok(())
+    }
+
+    fn record(&self, id: ConnectionId, unsubscribe: bool, object: &Value, now_ms: i64) {
+        let mut counters = self.hub.counters.lock();
+        if counters.subscribe_log.len() < SUBSCRIBE_LOG_MAX {
+            counters.subscribe_log.push(SubscribeRecord {
+                time_ms: now_ms,
+                connection: id,
+                route: Route::Ws,
+                unsubscribe,
+                streams: vec![object.to_string()],
+            });
+        }
+    }
+
+    /// An `info` request over the WebSocket.
+    fn post(
+        &mut self,
+        id: ConnectionId,
+        request: &Value,
+        now_ms: i64,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let post_id = request.get("id").and_then(Value::as_u64).ok_or(Refusal::Unreadable)?;
+        let inner = request.get("request").ok_or(Refusal::Unreadable)?;
+        let payload = inner.get("payload").ok_or(Refusal::Unreadable)?;
+        let kind = payload.get("type").and_then(Value::as_str).unwrap_or_default();
+        let response = match inner.get("type").and_then(Value::as_str) {
+            Some("info") => self.info(payload, now_ms),
+            _ => return Err(Refusal::Unreadable),
+        };
+        let body = String::from_utf8_lossy(&response.body);
+        let response = if response.status == 200 {
+            format!(r#"{{"type":"info","payload":{{"type":"{kind}","data":{body}}}}}"#)
+        } else {
+            format!(r#"{{"type":"error","payload":{}}}"#, Value::from(body.into_owned()))
+        };
+        let data = format!(r#"{{"id":{post_id},"response":{response}}}"#);
+        self.hub.send(id, frames::frame("post", &data), now_ms, out);
+        Ok(())
+    }
+
+    /// Answers an `info` request within the limits.
+    fn info(&mut self, request: &Value, now_ms: i64) -> Response {
+        let kind = request.get("type").and_then(Value::as_str).unwrap_or("unreadable");
+        let used = self.weight.add(now_ms, info::weight(kind));
+        let over = used > HYPERLIQUID_WEIGHT_PER_MINUTE_MAX;
+        {
+            let mut counters = self.hub.counters.lock();
+            counters.count_rest(kind, used);
+            if over {
+                counters.violate("hyperliquid REST weight");
+            }
+            if over && self.enforce_limits {
+                counters.rest_429 += 1;
+                return Response::json(429, "null");
+            }
+        }
+        let (response, rows_weight) = match &self.source {
+            Source::Model { market, publisher } => {
+                let disturbances = &mut self.hub.disturbances;
+                info::answer(request, &market.lock(), publisher, disturbances, self.key_order)
+            }
+            Source::Playback(playback) => (playback.answer(request, now_ms), 0),
+        };
+        self.weight.add(now_ms, rows_weight);
+        response
+    }
+}
+
+impl Protocol for Hyperliquid {
+    fn open(
+        &mut self,
+        id: ConnectionId,
+        target: &Target,
+        now_ms: i64,
+        _out: &mut Vec<Action>,
+    ) -> Result<(), Response> {
+        if target.path != "/ws" {
+            return Err(Response::text(404, "no such route"));
+        }
+        let mut counters = self.hub.counters.lock();
+        let too_often = self.new_connections.add(now_ms) > HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX;
+        let too_many = self.hub.connections.len() >= HYPERLIQUID_CONNECTIONS_MAX;
+        if too_often {
+            counters.violate("hyperliquid new connections per minute");
+        }
+        if too_many {
+            counters.violate("hyperliquid connections");
+        }
+        if (too_often || too_many) && self.enforce_limits {
+            counters.connections_refused += 1;
+            return Err(Response::text(429, ""));
+        }
+        self.hub.connections.insert(id, Connection { last_sent_ms: now_ms, dies_at_ms: None });
+        counters.connections_opened += 1;
+        counters.connections_open = self.hub.connections.len();
+        Ok(())
+    }
+
+    fn text(&mut self, id: ConnectionId, text: &str, now_ms: i64, out: &mut Vec<Action>) {
+        if self.hub.connections.get(&id).is_none_or(|connection| connection.dies_at_ms.is_some()) {
+            return;
+        }
+        let in_minute = self.messages.add(now_ms);
+        {
+            let mut counters = self.hub.counters.lock();
+            counters.messages_received += 1;
+            counters.messages_per_minute_max = counters.messages_per_minute_max.max(in_minute);
+            if in_minute > HYPERLIQUID_MESSAGES_PER_MINUTE_MAX {
+                counters.violate("hyperliquid messages per minute");
+            }
+        }
+        if in_minute > HYPERLIQUID_MESSAGES_PER_MINUTE_MAX && self.enforce_limits {
+            let text =
+                format!("Cannot send more than {HYPERLIQUID_MESSAGES_PER_MINUTE_MAX} messages per minute.");
+            return self.error(id, &text, now_ms, out);
+        }
+        let request: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+        let result = match request.get("method").and_then(Value::as_str) {
+            Some("ping") => {
+                self.hub.send(id, r#"{"channel":"pong"}"#, now_ms, out);
+                Ok(())
+            }
+            Some(method @ ("subscribe" | "unsubscribe")) => {
+                self.subscription(id, method, &request, now_ms, out)
+            }
+            Some("post") => self.post(id, &request, now_ms, out),
+            _ => Err(Refusal::Unreadable),
+        };
+        match result {
+            Ok(()) => {}
+            Err(Refusal::Unreadable) => self.unreadable(id, text, now_ms, out),
+            Err(Refusal::Fatal) => {
+                let (shortest, longest) = self.fatal_delay_ms;
+                let spread = u64::try_from(longest - shortest).unwrap_or(0);
+                let delay_ms = shortest + self.random.below(spread + 1) as i64;
+                self.hub.counters.lock().fatal_requests += 1;
+                if let Some(connection) = self.hub.connections.get_mut(&id) {
+                    connection.dies_at_ms = Some(now_ms + delay_ms);
+                }
+            }
+        }
+    }
+
+    fn control(&mut self, _id: ConnectionId, _frame: ControlFrame, _now_ms: i64, _out: &mut Vec<Action>) {
+        self.hub.counters.lock().messages_received += 1;
+    }
+
+    fn closed(&mut self, id: ConnectionId, _now_ms: i64) {
+        self.hub.remove(id);
+        let mut counters = self.hub.counters.lock();
+        counters.connections_open = self.hub.connections.len();
+        counters.subscriptions = self.hub.subscribers.live();
+    }
+
+    fn request(&mut self, id: RequestId, request: &Request, now_ms: i64, out: &mut Vec<Action>) {
+        let is_json =
+            request.header("content-type").is_some_and(|value| value.starts_with("application/json"));
+        let response = if request.target.path != "/info" {
+            Response::text(404, "")
+        } else if request.method != "POST" {
+            Response::text(405, "")
+        } else if !is_json {
+            Response::text(415, "Expected request with `Content-Type: application/json`")
+        } else {
+            match serde_json::from_slice(&request.body) {
+                Ok(body) => self.info(&body, now_ms),
+                Err(_) => Response::text(400, "Failed to parse the request body as JSON"),
+            }
+        };
+        out.push(Action::Respond(id, response));
+    }
+
+    fn tick(&mut self, now_ms: i64, backlog: &dyn Backlog, out: &mut Vec<Action>) -> i64 {
+        let pause_ms = match &mut self.source {
+            Source::Model { market, publisher } => {
+                publisher.tick(&mut market.lock(), &mut self.hub, now_ms, out);
+                self.tick_ms
+            }
+            Source::Playback(playback) => playback.tick(&mut self.hub, backlog, now_ms, out),
+        };
+        for (id, connection) in &self.hub.connections {
+            let dies = connection.dies_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+            let idle = now_ms - connection.last_sent_ms >= self.idle_close_ms;
+            if dies || idle {
+                out.push(Action::Drop(*id));
+            }
+        }
+        pause_ms
+    }
+
+    fn fault(&mut self, fault: &Fault, now_ms: i64, out: &mut Vec<Action>) -> Result<(), SimError> {
+        let connections = self.hub.connections.keys().map(|id| (*id, Route::Ws));
+        if transport_fault(fault, connections, now_ms, out) {
+            return Ok(());
+        }
+        let coin = match fault {
+            Fault::DropTrades { symbol, .. }
+            | Fault::SilenceSymbol { symbol, .. }
+            | Fault::CrossedBook { symbol, .. }
+            | Fault::DuplicateFrames { symbol, .. } => Some(symbol),
+            Fault::StaleSnapshots { symbol, .. } => symbol.as_ref(),
+            Fault::BreakDepthSequence { .. } => {
+                return Err(SimError::Fault("books have no sequence at this venue".to_owned()));
+            }
+            _ => None,
+        };
+        if let Some(coin) = coin.filter(|coin| self.hub.coin(coin).is_none()) {
+            return Err(SimError::UnknownSymbol(coin.clone()));
+        }
+        let needs_model = matches!(
+            fault,
+            Fault::CrossedBook { .. } | Fault::StaleSnapshots { .. } | Fault::DropTrades { .. }
+        );
+        if needs_model && matches!(self.source, Source::Playback(_)) {
+            return Err(SimError::Fault("not while a capture is played back".to_owned()));
+        }
+        self.hub.disturbances.begin(fault, now_ms);
+        Ok(())
+    }
+}

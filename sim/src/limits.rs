@@ -1,0 +1,80 @@
+//! Every limit of the simulator, with its reason.
+//!
+//! The first part holds the venues' own limits, as measured or documented in 2026; a client that exceeds one is
+//! answered as the venue answers it, and counted as a violation. The second part bounds the simulator itself.
+
+/// Hyperliquid: WebSocket connections an address may hold (the documentation said 100 before 2026).
+pub const HYPERLIQUID_CONNECTIONS_MAX: usize = 10;
+/// Hyperliquid: new WebSocket connections a minute.
+pub const HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX: u64 = 30;
+/// Hyperliquid: subscriptions of all connections together.
+pub const HYPERLIQUID_SUBSCRIPTIONS_MAX: usize = 1000;
+/// Hyperliquid: messages a minute from all connections together.
+pub const HYPERLIQUID_MESSAGES_PER_MINUTE_MAX: u64 = 2000;
+/// Hyperliquid: REST weight a minute.
+pub const HYPERLIQUID_WEIGHT_PER_MINUTE_MAX: u64 = 1200;
+/// Hyperliquid: a connection on which the server sent nothing for this long is closed (60.2 s measured).
+pub const HYPERLIQUID_IDLE_CLOSE_MS: i64 = 60_200;
+/// Hyperliquid: levels a side in a default book frame.
+pub const HYPERLIQUID_BOOK_LEVELS: usize = 20;
+/// Hyperliquid: levels a side in a fast book frame.
+pub const HYPERLIQUID_FAST_BOOK_LEVELS: usize = 5;
+/// Hyperliquid: trades replayed after a subscription (up to about 30 seen).
+pub const HYPERLIQUID_TRADES_REPLAY_MAX: usize = 30;
+/// Hyperliquid: rows of `recentTrades` (about ten seen, not fixed).
+pub const HYPERLIQUID_RECENT_TRADES: usize = 10;
+
+/// Binance: streams on one connection; the next one is refused with code 4 and the connection closed.
+pub const BINANCE_STREAMS_MAX: usize = 1024;
+/// Binance: messages a second from a client, as documented; more counts as a violation.
+pub const BINANCE_MESSAGES_PER_SECOND_MAX: u64 = 10;
+/// Binance: messages within a second that really close the connection (15 passed, 40 did not).
+pub const BINANCE_MESSAGES_PER_SECOND_CLOSE: u64 = 20;
+/// Binance: REST weight a UTC clock minute.
+pub const BINANCE_WEIGHT_PER_MINUTE_MAX: u64 = 2400;
+/// Binance: rows an `/aggTrades` page holds at most.
+pub const BINANCE_AGG_TRADES_MAX: usize = 1000;
+/// Binance: how far back `/aggTrades` looks (two days enforced, documents vary).
+pub const BINANCE_AGG_TRADES_WINDOW_MS: i64 = 2 * 24 * 3600 * 1000;
+/// Binance: refused requests a client may still send in a minute before it is banned (not documented; an assumption).
+pub const BINANCE_REFUSALS_BEFORE_BAN: u64 = 10;
+/// Binance: the first ban; each further one doubles.
+pub const BINANCE_FIRST_BAN_MS: i64 = 120_000;
+/// Binance: the longest ban (three days).
+pub const BINANCE_BAN_MAX_MS: i64 = 3 * 24 * 3600 * 1000;
+
+/// Bytes of an HTTP request head; a longer one is answered 431 and cut.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an HTTP request body; a longer one is answered 413 and cut.
+pub const HTTP_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Headers of an HTTP request; more is answered 431.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Bytes of a WebSocket message from a client: 1024 stream names fit many times.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes waiting for one client's socket; a client that falls further behind is dropped, as venues do.
+pub const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes waiting for one client's socket at which a playback holds back, so that nothing is lost.
+pub const PLAYBACK_BACKLOG_BYTES: usize = 256 * 1024;
+/// Frames a playback hands out before it looks at the sockets again.
+pub const PLAYBACK_FRAMES_PER_TURN: usize = 256;
+/// How long a playback waits at a recorded REST answer for somebody to ask for it.
+pub const PLAYBACK_REST_WAIT_MS: i64 = 10_000;
+/// How long a closing handshake may take before the socket is dropped.
+pub const CLOSE_WAIT_MS: i64 = 1_000;
+/// Bytes read from a socket at once.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Changes in one segment of a symbol's history: one full book is kept per segment.
+pub const HISTORY_SEGMENT_CHANGES: usize = 4096;
+/// Segments a symbol's history keeps whatever the window asks for: a million changes, about 90 MB at worst.
+pub const HISTORY_SEGMENTS_MAX: usize = 256;
+/// Trades a symbol's history keeps at most: about 100 MB at worst.
+pub const HISTORY_TRADES_MAX: usize = 1_000_000;
+/// Quotes a symbol's history keeps at most: about 70 MB at worst.
+pub const HISTORY_QUOTES_MAX: usize = 1_000_000;
+/// Levels a side a model's book never falls below while it trades.
+pub const BOOK_LEVELS_MIN: usize = 30;
+/// Records in the log of subscribe requests; later ones are only counted.
+pub const SUBSCRIBE_LOG_MAX: usize = 100_000;
+/// How long a command from another thread may wait for the venue's thread.
+pub const COMMAND_WAIT_MS: u64 = 10_000;

@@ -1,0 +1,66 @@
+//! The simulated venues as a program: starts them, prints their addresses, and runs until it is told to end.
+
+mod args;
+
+use args::{Args, Parsed};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use sim::Sim;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The exit code for flags that cannot be understood.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let default_seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match args::parse(std::env::args().skip(1), default_seed) {
+        Ok(Parsed::Help) => {
+            println!("{}", args::HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Run(args)) => match run(*args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("slipstream-sim: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(reason) => {
+            eprintln!("slipstream-sim: {reason}\nslipstream-sim --help says more");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    // Before anything can be reached, so that no signal is missed.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let sim = Sim::start(args.config)?;
+    let venue = |handle: &sim::VenueHandle| json!({"ws": handle.ws_url(), "rest": handle.rest_url()});
+    let ready = json!({
+        "hyperliquid": venue(sim.hyperliquid()),
+        "binance": venue(sim.binance()),
+        "control": sim.control_url(),
+        "ca": sim.ca_path(),
+        "seed": sim.seed(),
+        "pid": std::process::id(),
+    })
+    .to_string();
+    if let Some(path) = args.ready_file {
+        // Written aside and renamed, so that whoever waits for the file never sees half of it.
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, &ready)?;
+        std::fs::rename(&partial, &path)?;
+    }
+    println!("{ready}");
+    std::io::stdout().flush()?;
+    if let Some(signal) = signals.forever().next() {
+        log::info!("ends on signal {signal}");
+    }
+    sim.stop();
+    Ok(())
+}
