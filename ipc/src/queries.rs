@@ -61,7 +61,8 @@ impl Core {
         let known = || {
             venue.sorted.iter().filter_map(|&slot| {
                 let instrument = self.replica.instrument(slot);
-                Some((instrument, instrument.body.as_ref()?))
+                let body = instrument.body.as_ref().filter(|_| !instrument.is_awaited())?;
+                Some((instrument, body))
             })
         };
         pack::array(&mut out, known().count());
@@ -187,23 +188,23 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn get_quotes(&mut self, client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
+    /// `get_quotes` and `get_trades`.
+    pub(crate) fn get_rows(
+        &mut self,
+        client: ClientId,
+        request: &Request<'_>,
+        stream: Stream,
+    ) -> Result<(), Refusal> {
         let (venue, slot) = self.named_instrument(request)?;
-        require_stream(venue, Stream::Quotes)?;
+        require_stream(venue, stream)?;
         let count = count(request)?;
-        self.ask(slot, Stream::Quotes);
-        let rows = self.replica.instrument(slot).quotes.newest(count);
-        self.reply_long(client, request, slot, Rows::Quotes(rows));
-        Ok(())
-    }
-
-    pub(crate) fn get_trades(&mut self, client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
-        let (venue, slot) = self.named_instrument(request)?;
-        require_stream(venue, Stream::Trades)?;
-        let count = count(request)?;
-        self.ask(slot, Stream::Trades);
-        let rows = self.replica.instrument(slot).trades.newest(count);
-        self.reply_long(client, request, slot, Rows::Trades(rows));
+        self.ask(slot, stream);
+        let instrument = self.replica.instrument(slot);
+        let rows = match stream {
+            Stream::Quotes => Rows::Quotes(instrument.quotes.newest(count)),
+            _ => Rows::Trades(instrument.trades.newest(count)),
+        };
+        self.reply_long(client, request, slot, rows);
         Ok(())
     }
 

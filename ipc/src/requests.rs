@@ -13,6 +13,7 @@ use codec::protocol::message::{self, Frame};
 use codec::protocol::pack;
 use codec::protocol::request::{Id, Refusal, Request};
 use codec::time::Now;
+use codec::words::Stream;
 
 /// Every request there is, for suggestions.
 const TYPES: &[&str] = &[
@@ -94,8 +95,8 @@ impl Core {
             "get_orderbook" => self.get_orderbook(client, request, now),
             "get_orderbook_history" => self.get_orderbook_history(client, request),
             "get_quote" => self.get_quote(client, request, now),
-            "get_quotes" => self.get_quotes(client, request),
-            "get_trades" => self.get_trades(client, request),
+            "get_quotes" => self.get_rows(client, request, Stream::Quotes),
+            "get_trades" => self.get_rows(client, request, Stream::Trades),
             "get_funding" => self.get_funding(client, request, now),
             "get_status" => self.get_status(client, request, now),
             "unsubscribe" => self.unsubscribe(client, request),

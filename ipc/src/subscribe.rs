@@ -23,6 +23,14 @@ use std::sync::atomic::Ordering;
 /// Depth and mode where they mean nothing.
 const NO_CHOICE: BookChoice = BookChoice { depth: 0, mode: Mode::Full };
 
+/// A subscription with all that decides its topics.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    key: SubscriptionKey,
+    choice: BookChoice,
+    encoding: Encoding,
+}
+
 impl Core {
     /// What a subscribe request names.
     fn named_subscription(
@@ -105,9 +113,8 @@ impl Core {
         let Some(client) = self.client(id) else { return Ok(()) };
         let (encoding, held) = (client.encoding, client.subs.len());
         let (key, choice) = self.named_subscription(request, encoding)?;
-        let wanted =
-            key.slot.map_or(self.replica.venue(key.venue).map_or(0, |venue| venue.sorted.len()), |_| 1);
-        if held + 3 * wanted > 3 * SUBSCRIPTIONS_PER_CLIENT_MAX
+        let more = key.slot.map_or(self.slots(key.venue).len(), |_| 1);
+        if held + 3 * more > 3 * SUBSCRIPTIONS_PER_CLIENT_MAX
             || !self.fanout.topics.has_room(&self.fanout.log)
         {
             return Err(Refusal::new(
@@ -124,33 +131,37 @@ impl Core {
             let subscriptions = &self.outlets.counters.subscriptions;
             subscriptions.fetch_add(1, Ordering::Relaxed);
         }
+        let wanted = Wanted { key, choice, encoding };
         match (key.slot, key.stream) {
-            (None, Stream::Fills) => {
-                if replaced.is_none() {
-                    self.join_fills(id, key.venue, encoding, now);
-                }
-            }
+            (None, Stream::Fills) if replaced.is_some() => {}
+            (None, Stream::Fills) => self.join_fills(id, key.venue, encoding, now),
             (None, _) => {
-                let slots =
-                    self.replica.venue(key.venue).map(|venue| venue.sorted.clone()).unwrap_or_default();
-                for slot in slots {
-                    let is_new = replaced.is_some() || self.join_instrument(id, slot, key, choice, encoding);
-                    self.begin(id, slot, key, choice, encoding, is_new, now);
+                for slot in self.slots(key.venue) {
+                    let is_new = replaced.is_some() || self.join_instrument(id, slot, wanted);
+                    self.begin(id, slot, wanted, is_new, now);
                 }
             }
             (Some(slot), _) => {
-                // Counted twice for a moment, so that the engine does not hear of a stream that nobody wants.
-                let stream = key.stream.number() as usize;
-                self.replica.instrument_mut(slot).wanted[stream] += u32::from(replaced.is_some());
-                if let Some(before) = replaced {
-                    self.leave_instrument(id, slot, key, before, encoding);
+                match replaced {
+                    None => {
+                        self.join_instrument(id, slot, wanted);
+                    }
+                    Some(before) if key.stream == Stream::Orderbook => {
+                        self.leave(id, Wanted { choice: before, ..wanted }.data_topic(slot));
+                        self.join(id, wanted.data_topic(slot));
+                    }
+                    // The same once more: what waits stays, and the current state comes again.
+                    Some(_) => {}
                 }
-                self.join_instrument(id, slot, key, choice, encoding);
-                self.replica.instrument_mut(slot).wanted[stream] -= u32::from(replaced.is_some());
-                self.begin(id, slot, key, choice, encoding, true, now);
+                self.begin(id, slot, wanted, true, now);
             }
         }
         Ok(())
+    }
+
+    /// Every instrument of a venue.
+    fn slots(&self, venue: Venue) -> Vec<Slot> {
+        self.replica.venue(venue).map(|venue| venue.sorted.clone()).unwrap_or_default()
     }
 
     /// A subscription of all symbols takes in one that has just become known.
@@ -167,7 +178,7 @@ impl Core {
                 .collect();
             for key in bulk {
                 self.restart_catchup(id);
-                self.join_instrument(id, slot, key, NO_CHOICE, encoding);
+                self.join_instrument(id, slot, Wanted { key, choice: NO_CHOICE, encoding });
             }
         }
     }
@@ -218,42 +229,30 @@ impl Core {
     }
 
     /// Joins one instrument's stream with all that is told about it. Whether its data is new to the client.
-    fn join_instrument(
-        &mut self,
-        id: ClientId,
-        slot: Slot,
-        key: SubscriptionKey,
-        choice: BookChoice,
-        encoding: Encoding,
-    ) -> bool {
-        for notice in notices(slot, key, encoding).into_iter().flatten() {
+    fn join_instrument(&mut self, id: ClientId, slot: Slot, wanted: Wanted) -> bool {
+        for notice in wanted.notices(slot).into_iter().flatten() {
             self.join(id, notice);
         }
-        let is_new = self.join(id, data_topic(slot, key, choice, encoding));
-        let wanted = &mut self.replica.instrument_mut(slot).wanted[key.stream.number() as usize];
-        *wanted += 1;
-        if *wanted == 1 {
-            self.want(slot, key.stream, true);
+        let is_new = self.join(id, wanted.data_topic(slot));
+        let stream = wanted.key.stream;
+        let count = &mut self.replica.instrument_mut(slot).wanted[stream.number() as usize];
+        *count += 1;
+        if *count == 1 {
+            self.want(slot, stream, true);
         }
         is_new
     }
 
-    fn leave_instrument(
-        &mut self,
-        id: ClientId,
-        slot: Slot,
-        key: SubscriptionKey,
-        choice: BookChoice,
-        encoding: Encoding,
-    ) {
-        for notice in notices(slot, key, encoding).into_iter().flatten() {
+    fn leave_instrument(&mut self, id: ClientId, slot: Slot, wanted: Wanted) {
+        for notice in wanted.notices(slot).into_iter().flatten() {
             self.leave(id, notice);
         }
-        self.leave(id, data_topic(slot, key, choice, encoding));
-        let wanted = &mut self.replica.instrument_mut(slot).wanted[key.stream.number() as usize];
-        *wanted = wanted.saturating_sub(1);
-        if *wanted == 0 {
-            self.want(slot, key.stream, false);
+        self.leave(id, wanted.data_topic(slot));
+        let stream = wanted.key.stream;
+        let count = &mut self.replica.instrument_mut(slot).wanted[stream.number() as usize];
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.want(slot, stream, false);
         }
     }
 
@@ -262,8 +261,7 @@ impl Core {
             self.join(id, key);
         }
         if encoding == Encoding::Record {
-            let slots = self.replica.venue(venue).map(|venue| venue.sorted.clone()).unwrap_or_default();
-            for slot in slots {
+            for slot in self.slots(venue) {
                 self.announce(id, slot);
             }
         }
@@ -287,17 +285,8 @@ impl Core {
     }
 
     /// What a subscription begins with: the status if not live, then the current state.
-    #[expect(clippy::too_many_arguments, reason = "one subscription's particulars, used together once")]
-    fn begin(
-        &mut self,
-        id: ClientId,
-        slot: Slot,
-        key: SubscriptionKey,
-        choice: BookChoice,
-        encoding: Encoding,
-        with_state: bool,
-        now: Now,
-    ) {
+    fn begin(&mut self, id: ClientId, slot: Slot, wanted: Wanted, with_state: bool, now: Now) {
+        let Wanted { key, encoding, .. } = wanted;
         if encoding == Encoding::Record {
             self.announce(id, slot);
         }
@@ -313,7 +302,7 @@ impl Core {
             let status = TopicKey { scope, stream: key.stream, what: What::Status, encoding };
             put_current_status(&mut client.out, fanout, replica, status, now);
         }
-        let Some(topic) = fanout.topics.find(&data_topic(slot, key, choice, encoding)) else { return };
+        let Some(topic) = fanout.topics.find(&wanted.data_topic(slot)) else { return };
         match key.stream {
             Stream::Orderbook if served => fanout.put_book_begin(&mut client.out, topic, instrument),
             Stream::Quotes if served => {
@@ -353,35 +342,27 @@ impl Core {
                 format!("there is no subscription {} with this venue, symbol and interval", inner.kind),
             ));
         };
-        self.end_subscription(id, key, choice, encoding);
+        self.end_subscription(id, Wanted { key, choice, encoding });
         self.reply(id, |out| put_acknowledgement(out, &inner.with_id(request.id), "unsubscribed", choice));
         Ok(())
     }
 
-    fn end_subscription(
-        &mut self,
-        id: ClientId,
-        key: SubscriptionKey,
-        choice: BookChoice,
-        encoding: Encoding,
-    ) {
+    fn end_subscription(&mut self, id: ClientId, wanted: Wanted) {
         self.restart_catchup(id);
-        let subscriptions = &self.outlets.counters.subscriptions;
-        subscriptions.fetch_sub(1, Ordering::Relaxed);
+        self.outlets.counters.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        let key = wanted.key;
         match (key.slot, key.stream) {
             (None, Stream::Fills) => {
-                for topic in fills_topics(key.venue, encoding) {
+                for topic in fills_topics(key.venue, wanted.encoding) {
                     self.leave(id, topic);
                 }
             }
             (None, _) => {
-                let slots =
-                    self.replica.venue(key.venue).map(|venue| venue.sorted.clone()).unwrap_or_default();
-                for slot in slots {
-                    self.leave_instrument(id, slot, key, choice, encoding);
+                for slot in self.slots(key.venue) {
+                    self.leave_instrument(id, slot, wanted);
                 }
             }
-            (Some(slot), _) => self.leave_instrument(id, slot, key, choice, encoding),
+            (Some(slot), _) => self.leave_instrument(id, slot, wanted),
         }
     }
 
@@ -390,7 +371,7 @@ impl Core {
         let Some(client) = self.client_mut(id) else { return };
         let encoding = client.encoding;
         for (key, choice) in core::mem::take(&mut client.subscriptions) {
-            self.end_subscription(id, key, choice, encoding);
+            self.end_subscription(id, Wanted { key, choice, encoding });
         }
     }
 
@@ -418,31 +399,35 @@ impl Core {
     }
 }
 
-fn data_topic(slot: Slot, key: SubscriptionKey, choice: BookChoice, encoding: Encoding) -> TopicKey {
-    let what = match (key.stream, encoding) {
-        (Stream::Orderbook, Encoding::Msgpack) => What::Book { depth: choice.depth, mode: choice.mode },
-        (Stream::Candles, _) => key.interval.map_or(What::Data, What::Candles),
-        _ => What::Data,
-    };
-    TopicKey { scope: Scope::Instrument(slot), stream: key.stream, what, encoding }
-}
+impl Wanted {
+    fn data_topic(self, slot: Slot) -> TopicKey {
+        let Self { key, choice, encoding } = self;
+        let what = match (key.stream, encoding) {
+            (Stream::Orderbook, Encoding::Msgpack) => What::Book { depth: choice.depth, mode: choice.mode },
+            (Stream::Candles, _) => key.interval.map_or(What::Data, What::Candles),
+            _ => What::Data,
+        };
+        TopicKey { scope: Scope::Instrument(slot), stream: key.stream, what, encoding }
+    }
 
-/// States and losses that concern one stream of an instrument: its own, its venue's, the connection's and the
-/// daemon's; and for records, the instrument's particulars.
-fn notices(slot: Slot, key: SubscriptionKey, encoding: Encoding) -> [Option<TopicKey>; 9] {
-    let topic = |scope, stream, what| Some(TopicKey { scope, stream, what, encoding });
-    let (own, venue) = (Scope::Instrument(slot), Scope::Venue(key.venue));
-    [
-        topic(own, key.stream, What::Status),
-        topic(own, key.stream, What::Gap),
-        topic(venue, key.stream, What::Status),
-        topic(venue, key.stream, What::Gap),
-        topic(venue, Stream::Connection, What::Status),
-        topic(venue, Stream::Connection, What::Gap),
-        topic(Scope::Daemon, Stream::Recorder, What::Status),
-        topic(Scope::Daemon, Stream::Recorder, What::Gap),
-        if encoding == Encoding::Record { topic(own, INSTRUMENT_STREAM, What::Instrument) } else { None },
-    ]
+    /// States and losses that concern one stream of an instrument: its own, its venue's, the connection's and
+    /// the daemon's; and for records, the instrument's particulars.
+    fn notices(self, slot: Slot) -> [Option<TopicKey>; 9] {
+        let Self { key, encoding, .. } = self;
+        let topic = |scope, stream, what| Some(TopicKey { scope, stream, what, encoding });
+        let (own, venue) = (Scope::Instrument(slot), Scope::Venue(key.venue));
+        [
+            topic(own, key.stream, What::Status),
+            topic(own, key.stream, What::Gap),
+            topic(venue, key.stream, What::Status),
+            topic(venue, key.stream, What::Gap),
+            topic(venue, Stream::Connection, What::Status),
+            topic(venue, Stream::Connection, What::Gap),
+            topic(Scope::Daemon, Stream::Recorder, What::Status),
+            topic(Scope::Daemon, Stream::Recorder, What::Gap),
+            topic(own, INSTRUMENT_STREAM, What::Instrument).filter(|_| encoding == Encoding::Record),
+        ]
+    }
 }
 
 fn fills_topics(venue: Venue, encoding: Encoding) -> [TopicKey; 8] {

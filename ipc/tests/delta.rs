@@ -97,7 +97,7 @@ fn run(timed: bool, steps: &[Step], late_at: usize) {
     config.retention.book_levels_max = 30;
     let mut bench = Bench::live_with(config);
     let mut views: Vec<(u32, View, View)> = Vec::new();
-    let mut add = |bench: &mut Bench, views: &mut Vec<(u32, View, View)>| {
+    let add = |bench: &mut Bench, views: &mut Vec<(u32, View, View)>| {
         for depth in [1, 5, 20, 1000] {
             let full = View::new(bench, venue, symbol, depth, "full");
             views.push((depth, full, View::new(bench, venue, symbol, depth, "delta")));

@@ -77,6 +77,11 @@ fn symbols_and_instruments() {
     assert_eq!(kind, "symbols");
     let symbols: Vec<_> = data.as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(symbols, ["ADAUSDT", "BTCUSDT", "ETHUSDT"], "sorted, without the delisted one");
+    // One that is configured, before the venue's list has come: told with nothing known of it.
+    bench.feed(|records| records.instrument_with(11, Venue::Binance, "ZZZUSDT", InstrumentStatus::Delisted));
+    bench.feed(|records| records.status(11, Stream::Quotes, State::Warming, Reason::AwaitingInstruments));
+    let (_, data) = peer.reply(&mut bench, &request("get_symbols").venue("binance"));
+    assert_eq!(data.as_array().unwrap().len(), 4, "it is carried");
     let (kind, data) = peer.reply(&mut bench, &request("get_instruments").venue("binance"));
     assert_eq!(kind, "instruments");
     let listed = data.as_array().unwrap();

@@ -416,6 +416,17 @@ fn the_same_subscription_again_replaces_depth_and_mode() {
 }
 
 #[test]
+fn the_same_subscription_again_loses_nothing_that_waits() {
+    let mut bench = Bench::live();
+    let mut peer = subscriber(&mut bench, &[btc("subscribe_trades")]);
+    bench.feed(|records| records.gap(BTC, Stream::Trades, Reason::Disconnect, 2));
+    bench.feed(|records| records.trade(BTC, 1, 0));
+    let mut words = words(&peer.ask(&mut bench, &btc("subscribe_trades")));
+    words.sort();
+    assert_eq!(words, ["gap trades disconnect Some(2)", "subscribed", "trade 1"]);
+}
+
+#[test]
 fn nothing_follows_unsubscribed_even_of_what_was_waiting() {
     let mut bench = Bench::live();
     let mut peer = subscriber(&mut bench, &[btc("subscribe_trades"), btc("subscribe_quote")]);

@@ -10,7 +10,7 @@ pub enum ToolError {
     #[error("standard output is closed")]
     OutputClosed,
     /// No daemon at any of the paths.
-    #[error("no daemon answers at {}{}", paths(tried), hint())]
+    #[error("no daemon answers at {}\n{HINT}", paths(tried))]
     NotRunning {
         /// Each path tried and why it did not do.
         tried: Vec<(PathBuf, io::Error)>,
@@ -63,10 +63,9 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-const fn hint() -> &'static str {
-    "\nstart one with `slipstream-mktdata --config PATH`, or try `slipstream demo`; \
-     --socket PATH or SLIPSTREAM_SOCKET says where it listens"
-}
+/// What to do without a daemon.
+const HINT: &str = "start one with `slipstream-mktdata --config PATH`, or try `slipstream demo`; \
+                    --socket PATH or SLIPSTREAM_SOCKET says where it listens";
 
 fn suffix(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }

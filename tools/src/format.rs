@@ -62,7 +62,7 @@ pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -102,28 +102,34 @@ impl Decimals {
     }
 }
 
-/// A column of numbers, right-aligned, as wide as the widest so far.
+/// A column of numbers, right-aligned, as wide as all so far need.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NumberColumn {
     decimals: Decimals,
-    width: usize,
+    /// Characters before the point.
+    whole: usize,
 }
 
 impl NumberColumn {
     /// Makes room for a number.
     pub fn learn(&mut self, value: f64) {
         self.decimals.learn(value);
-        self.width = self.width.max(self.decimals.show(value).len());
+        let text = number(value);
+        self.whole = self.whole.max(text.find('.').unwrap_or(text.len()));
+    }
+
+    const fn width(&self) -> usize {
+        self.whole + if self.decimals.0 > 0 { 1 + self.decimals.0 } else { 0 }
     }
 
     /// A number, padded.
     pub fn show(&self, value: f64) -> String {
-        format!("{:>1$}", self.decimals.show(value), self.width)
+        format!("{:>1$}", self.decimals.show(value), self.width())
     }
 
     /// A text in a number's place, padded.
     pub fn text(&self, text: &str) -> String {
-        format!("{text:>0$}", self.width)
+        format!("{text:>0$}", self.width())
     }
 }
 
@@ -138,10 +144,10 @@ mod tests {
 
     #[test]
     fn times_are_utc() {
-        assert_eq!(time_of_day_us(1_795_339_252_000_042), "04:40:52.000042");
+        assert_eq!(time_of_day_us(1_795_339_252_000_042), "09:20:52.000042");
         assert_eq!(date_and_minute(0), "1970-01-01 00:00");
         assert_eq!(date_and_minute(951_782_400), "2000-02-29 00:00");
-        assert_eq!(date_and_minute(1_795_339_252), "2026-11-22 04:40");
+        assert_eq!(date_and_minute(1_795_339_252), "2026-11-22 09:20");
         assert_eq!(date_and_minute(4_107_542_399), "2100-02-28 23:59");
         assert_eq!(uptime(3_725), "01:02:05");
         assert_eq!(uptime(2 * 86_400 + 1), "2d 00:00:01");
@@ -168,8 +174,8 @@ mod tests {
         assert_eq!(number(1.0 / 3.0), "0.3333333333");
         assert_eq!([grouped(0), grouped(999), grouped(1_234_567)], ["0", "999", "1,234,567"]);
         let mut column = NumberColumn::default();
-        column.learn(1.25);
         column.learn(100.0);
+        column.learn(1.25);
         assert_eq!([column.show(1.25), column.show(100.0), column.text("-")], ["  1.25", "100.00", "     -"]);
         assert!((spread_bps(9_999.0, 10_001.0) - 2.0).abs() < 1e-9);
     }

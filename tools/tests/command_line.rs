@@ -1,5 +1,6 @@
 //! Arguments and exit codes of the program itself: 0 clean, 2 usage, 1 other.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str]) -> Output {
@@ -63,10 +64,11 @@ fn without_a_daemon_the_socket_and_how_to_start_one_are_told() {
 
 #[test]
 fn the_demo_says_which_program_it_misses() {
-    let directory = std::env::temp_dir().join(format!("slipstream-tools-test-{}", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alone-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let alone = directory.join("slipstream");
-    std::fs::copy(env!("CARGO_BIN_EXE_slipstream"), &alone).expect("a copy");
+    // A link: a copy could be "text file busy" while another test's child still holds what wrote it.
+    std::fs::hard_link(env!("CARGO_BIN_EXE_slipstream"), &alone).expect("a link");
     let output = Command::new(&alone).args(["demo", "--seconds", "1"]).output().expect("the program");
     assert_eq!(output.status.code(), Some(1));
     let text = told(&output);

@@ -42,6 +42,12 @@ fn end_of(child: &mut Child) -> ExitStatus {
     }
 }
 
+/// The socket that a demo names.
+fn socket_in(text: &str) -> PathBuf {
+    let path = text.lines().find_map(|line| line.split_once("SLIPSTREAM_SOCKET="));
+    path.expect("a socket").1.trim().into()
+}
+
 /// A demo that runs; whatever happens to the test, it ends.
 struct Demo {
     child: Child,
@@ -59,14 +65,15 @@ impl Demo {
             .spawn()
             .expect("the program");
         let mut lines = BufReader::new(child.stdout.take().expect("its output"));
-        let mut line = String::new();
-        lines.read_line(&mut line).expect("a line");
-        let socket = line.strip_prefix("socket").map(|path| PathBuf::from(path.trim()));
-        let Some(socket) = socket else {
-            let mut told = String::new();
-            child.stderr.take().expect("its errors").read_to_string(&mut told).expect("text");
-            panic!("no socket is named: {line:?} {told}");
-        };
+        let mut seen = String::new();
+        while !seen.ends_with("tail binance BTCUSDT\n") {
+            if lines.read_line(&mut seen).expect("a line") == 0 {
+                let mut told = String::new();
+                child.stderr.take().expect("its errors").read_to_string(&mut told).expect("text");
+                panic!("it does not start:\n{seen}{told}");
+            }
+        }
+        let socket = socket_in(&seen);
         Self { child, lines, socket }
     }
 
@@ -131,8 +138,8 @@ fn it_shows_both_venues_and_ends_after_its_time() {
     }
     let closing = text.lines().last().expect("a line");
     assert!(closing.starts_with("demo: ") && closing.ends_with("both venues live"), "{closing}");
-    let socket = text.lines().next().and_then(|line| line.strip_prefix("socket")).expect("the socket");
-    let directory = Path::new(socket.trim()).parent().expect("a directory");
+    let socket = socket_in(&text);
+    let directory = socket.parent().expect("a directory");
     assert!(!directory.exists(), "{} is left behind", directory.display());
 }
 
@@ -252,7 +259,7 @@ fn on_a_terminal_the_table_stays_in_place_and_the_terminal_is_given_back() {
     read_until(&mut seen, "\x1b[32mlive\x1b[0m");
     read_until(&mut seen, "kPEPE");
     let (head, table) = seen.split_once("\x1b[?1049h").expect("the alternate screen");
-    assert!(head.contains("socket") && table.contains("VENUE") && table.contains("try     slipstream tail"));
+    assert!(head.contains("SLIPSTREAM_SOCKET=") && table.contains("VENUE") && table.contains("log /"));
     signal(&child, Signal::TERM);
     read_until(&mut seen, "both venues live");
     let (_, after) = seen.split_once("\x1b[?1049l").expect("the usual screen");

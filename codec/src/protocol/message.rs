@@ -10,7 +10,7 @@ use crate::decimal::{Price, Size};
 use crate::record::{
     CandleBody, FillBody, FundingBody, GapBody, Header, InstrumentBody, Level, NONE_I64, QuoteBody, TradeBody,
 };
-use crate::words::{Reason, State, Stream, Venue};
+use crate::words::{Reason, Side, State, Stream, Venue};
 
 /// A frame being written: where it began.
 #[must_use]
@@ -253,21 +253,29 @@ fn put_decimal_string(out: &mut Vec<u8>, mut value: u64) {
     pack::string_bytes(out, &digits[start..]);
 }
 
-fn put_side(out: &mut Vec<u8>, side: u8) {
+/// What trades and fills share: names, times, price, size, side.
+fn put_execution(
+    out: &mut Vec<u8>,
+    names: &Names,
+    times: Times,
+    price: Price,
+    size: Size,
+    side: Option<Side>,
+) {
+    out.extend_from_slice(names.bytes());
+    times.put(out);
+    out.extend_from_slice(b"\xa5price");
+    pack::float(out, price.to_f64());
+    out.extend_from_slice(b"\xa4size");
+    pack::float(out, size.to_f64());
     out.extend_from_slice(b"\xa4side");
-    pack::string_or_nil(out, crate::words::Side::from_number(side).map(crate::words::Side::as_str));
+    pack::string_or_nil(out, side.map(Side::as_str));
 }
 
 /// The data of `trade`.
 pub fn put_trade(out: &mut Vec<u8>, names: &Names, times: Times, body: &TradeBody, backfill: bool) {
     pack::map(out, 9);
-    out.extend_from_slice(names.bytes());
-    times.put(out);
-    out.extend_from_slice(b"\xa5price");
-    pack::float(out, body.price.to_f64());
-    out.extend_from_slice(b"\xa4size");
-    pack::float(out, body.size.to_f64());
-    put_side(out, body.side);
+    put_execution(out, names, times, body.price, body.size, body.side());
     out.extend_from_slice(b"\xa8trade_id");
     put_decimal_string(out, body.trade_id);
     out.extend_from_slice(b"\xa8backfill");
@@ -349,13 +357,7 @@ pub fn funding(out: &mut Vec<u8>, id: Option<Id<'_>>, names: &Names, times: Time
 pub fn fill(out: &mut Vec<u8>, names: &Names, times: Times, body: &FillBody) {
     let frame = Frame::begin(out, None, "fill");
     pack::map(out, 11);
-    out.extend_from_slice(names.bytes());
-    times.put(out);
-    out.extend_from_slice(b"\xa5price");
-    pack::float(out, body.price.to_f64());
-    out.extend_from_slice(b"\xa4size");
-    pack::float(out, body.size.to_f64());
-    put_side(out, body.side);
+    put_execution(out, names, times, body.price, body.size, Side::from_number(body.side));
     out.extend_from_slice(b"\xa8order_id");
     put_decimal_string(out, body.order_id);
     out.extend_from_slice(b"\xa8trade_id");
@@ -489,7 +491,7 @@ mod tests {
     use super::*;
     use crate::protocol::unpack::{Map, Value};
     use crate::record::Kind;
-    use crate::words::{Interval, Side};
+    use crate::words::Interval;
     use zerocopy::FromZeros;
 
     /// Type, and the sorted names of the data's fields; every name and value has to be readable.

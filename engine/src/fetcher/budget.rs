@@ -91,10 +91,10 @@ impl Budget {
     /// address. A figure from an earlier minute than the present one says nothing.
     pub fn learn_used(&mut self, venue_used: u32, asked_wall_ns: u64, now: Now) {
         let own = self.used(now);
-        if let Window::ClockMinute { minute, used } = &mut self.window {
-            if asked_wall_ns / MINUTE_NS == *minute {
-                *used = own.max(venue_used);
-            }
+        if let Window::ClockMinute { minute, used } = &mut self.window
+            && asked_wall_ns / MINUTE_NS == *minute
+        {
+            *used = own.max(venue_used);
         }
     }
 

@@ -118,17 +118,23 @@ pub fn settings(symbols: &[&str]) -> Settings {
     }
 }
 
-/// The lines of a capture: receive time, ns, and message. `None`, and said so, where captures are absent.
-pub fn capture(name: &str) -> Option<Vec<(u64, String)>> {
+/// The file of a capture. `None`, and said so, where captures are absent.
+pub fn fixture(name: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("SLIPSTREAM_FIXTURES").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures"),
         PathBuf::from,
     );
     let path = directory.join(name);
-    let Ok(file) = File::open(&path) else {
-        println!("SKIPPED: capture {} is not there", path.display());
-        return None;
-    };
+    if path.exists() {
+        return Some(path);
+    }
+    println!("SKIPPED: capture {} is not there (set SLIPSTREAM_FIXTURES)", path.display());
+    None
+}
+
+/// The lines of a capture: receive time, ns, and message. `None`, and said so, where captures are absent.
+pub fn capture(name: &str) -> Option<Vec<(u64, String)>> {
+    let file = File::open(fixture(name)?).unwrap();
     let lines = BufReader::new(GzDecoder::new(file)).lines().map(|line| {
         let line = line.unwrap();
         let (time, json) = line.split_once(' ').unwrap();

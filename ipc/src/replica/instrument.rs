@@ -111,10 +111,21 @@ impl Instrument {
         }
     }
 
-    /// Whether the venue lists it, as far as known.
+    /// Whether the venue's list has not come yet, so that its particulars say nothing.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let awaiting = |status: &StreamStatus| status.reason == Reason::AwaitingInstruments;
+        self.body.is_none() || (self.is_delisted() && self.streams.iter().any(awaiting))
+    }
+
+    fn is_delisted(&self) -> bool {
+        self.body.is_some_and(|body| body.status() == Some(InstrumentStatus::Delisted))
+    }
+
+    /// Whether it is carried, as far as known: one that is not listed is told as delisted.
     #[must_use]
     pub fn is_carried(&self) -> bool {
-        self.body.is_none_or(|body| body.status() != Some(InstrumentStatus::Delisted))
+        self.is_awaited() || !self.is_delisted()
     }
 
     /// The price increment at the current price.

@@ -31,7 +31,11 @@ impl Directory {
         }
         let mut attempt = 0;
         loop {
-            let path = parent.join(format!("slipstream-demo-{}-{attempt}", std::process::id()));
+            let mut name = format!("slipstream-demo-{}", std::process::id());
+            if attempt > 0 {
+                name += &format!("-{attempt}");
+            }
+            let path = parent.join(name);
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path, keep: false }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS_MAX => {

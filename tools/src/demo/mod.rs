@@ -25,9 +25,9 @@ Usage: slipstream demo [options]
   --seconds N   end after N seconds (default: DEMO_SECONDS, else at Ctrl-C)
   --help        this text
 
-Starts slipstream-sim and slipstream-mktdata, which lie beside this program, in a temporary directory,
-shows what `slipstream top` shows, and stops and removes everything at the end. While it runs, the
-socket that it names serves any other client. Exit code 1 if not both venues were live.
+Starts slipstream-sim and slipstream-mktdata, which lie beside this program, in a temporary
+directory, shows what `slipstream top` shows, and stops and removes everything at the end. While it
+runs, the socket that it names serves any other client. Exit code 1 if not both venues were live.
 ";
 
 /// What each venue shows.
@@ -71,9 +71,10 @@ fn stage(options: &Options, stop: &Stop, directory: &Directory) -> Result<(), To
     let show = top::Options { sockets: vec![socket.clone()], ..top::Options::default() };
     wait_until_connected(stop, &mut sim, &mut daemon, &show)?;
     let notes = vec![
-        format!("socket  {}", socket.display()),
-        format!("log     {}", daemon.log().display()),
-        format!("try     slipstream tail binance BTCUSDT --socket {}", socket.display()),
+        format!("log {}", daemon.log().display()),
+        "in another terminal:".to_owned(),
+        format!("  export SLIPSTREAM_SOCKET={}", socket.display()),
+        format!("  {} tail binance BTCUSDT", us()),
     ];
     output::print(&(notes.join("\n") + "\n"))?;
     let shown = Instant::now();
@@ -87,6 +88,16 @@ fn stage(options: &Options, stop: &Stop, directory: &Directory) -> Result<(), To
     match missing.as_slice() {
         [] => Ok(()),
         missing => Err(ToolError::Failed(format!("{} was never live", missing.join(" and ")))),
+    }
+}
+
+/// This program as it can be typed here.
+fn us() -> String {
+    let us = std::env::current_exe().ok();
+    let here = std::env::current_dir().ok();
+    match (&us, &here) {
+        (Some(us), Some(here)) => us.strip_prefix(here).unwrap_or(us).display().to_string(),
+        _ => "slipstream".to_owned(),
     }
 }
 

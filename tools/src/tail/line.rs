@@ -75,7 +75,7 @@ impl Lines {
         let levels = match self.width {
             None => levels,
             Some(width) => {
-                let taken = time_of_day_us(0).len() + 2 + KIND_WIDTH + 2 + 1 + tail.len();
+                let taken = time_of_day_us(0).len() + 2 + KIND_WIDTH + 2 + tail.len();
                 levels.min(width.saturating_sub(taken) / (2 * level_width)).max(1)
             }
         };
@@ -283,20 +283,20 @@ mod tests {
         let mut lines = Lines::new(None);
         assert_eq!(
             lines.line(&Message::OrderbookSnapshot(book()), RECEIVED_US),
-            "04:40:52.123456  snapshot  83090.0 x  3.000  83091.5 x 12.250  83091.6 x  0.500 | \
-             83091.7 x  1.000  83091.9 x  0.125                     spread 0.01 bps  #4711  lag 1.2 ms\n"
+            "09:20:52.123456  snapshot  83090.0 x  3.000  83091.5 x 12.250  83091.6 x  0.500 | \
+             83091.7 x  1.000  83091.9 x  0.125                    spread 0.01 bps  #4711  lag 1.2 ms\n"
         );
         let one_sided = Book { bids: vec![], conflated: 7, stale: true, ..book() };
         assert_eq!(
             lines.line(&Message::OrderbookUpdate(one_sided), RECEIVED_US),
-            "04:40:52.123456  update                                         | \
+            "09:20:52.123456  update                                       | \
              83091.7 x  1.000  83091.9 x  0.125  #4711  lag 1.2 ms  conflated 7  stale\n"
         );
     }
 
     #[test]
     fn on_a_terminal_a_book_shows_the_levels_that_fit() {
-        for (width, levels) in [(20, 1), (100, 1), (112, 2), (160, 3), (400, 3)] {
+        for (width, levels) in [(20, 1), (134, 1), (135, 2), (170, 2), (171, 3), (400, 3)] {
             let line = Lines::new(Some(width)).line(&Message::OrderbookUpdate(book()), RECEIVED_US);
             let shown = line.split(" | ").next().expect("bids").matches(" x ").count();
             assert_eq!(shown, levels, "{width}: {line}");
@@ -314,7 +314,7 @@ mod tests {
         };
         assert_eq!(
             Lines::new(None).line(&Message::OrderbookDelta(delta), RECEIVED_US),
-            "04:40:52.123456  delta     bids  83091.6 x   -  83091.5 x 2.5  #4711 after #4710  lag 1.2 ms\n"
+            "09:20:52.123456  delta     bids  83091.6 x   -  83091.5 x 2.5  #4711 after #4710  lag 1.2 ms\n"
         );
     }
 
@@ -343,10 +343,10 @@ mod tests {
         .collect();
         assert_eq!(
             text,
-            "04:40:52.123456  quote     83091.6 x 0.512 | 83091.7 x 1.250  spread 0.01 bps  lag 0.0 ms\n\
-             04:40:52.123456  quote     83091.6 x 0.512 |    none            lag 0.0 ms\n\
-             04:40:52.123456  trade     83091.7 x 0.012  Buy   id 8001  lag 3.0 ms\n\
-             04:40:52.123456  trade     83091.7 x 0.012  Sell  id 8001  backfill of 04:40:52.120456\n"
+            "09:20:52.123456  quote     83091.6 x 0.512 | 83091.7 x 1.250  spread 0.01 bps  lag 0.0 ms\n\
+             09:20:52.123456  quote     83091.6 x 0.512 |    none          lag 0.0 ms\n\
+             09:20:52.123456  trade     83091.7 x 0.012  Buy   id 8001  lag 3.0 ms\n\
+             09:20:52.123456  trade     83091.7 x 0.012  Sell  id 8001  backfill of 09:20:52.120456\n"
         );
     }
 
@@ -389,7 +389,7 @@ mod tests {
             (gap(Some(3)), "gap       trades: sequence_break, 3 missed"),
             (gap(None), "gap       trades: sequence_break, an unknown number missed"),
         ] {
-            assert_eq!(Lines::new(None).line(&message, RECEIVED_US), format!("04:40:52.123456  {body}\n"));
+            assert_eq!(Lines::new(None).line(&message, RECEIVED_US), format!("09:20:52.123456  {body}\n"));
         }
     }
 
@@ -435,23 +435,23 @@ mod tests {
             fee: 1.5,
             is_snapshot: true,
         };
-        let other = Message::Other { id: None, kind: "news".into(), data: "a\x1b[2Jb".into() };
+        let other = Message::Other { id: None, kind: "ne\x07ws".into(), data: 7.into() };
         let error = Message::Error { id: None, code: "shutting_down".into(), message: "stopping".into() };
         for (message, body) in [
             (
                 Message::Candle(candle.clone()),
-                "candle    4h 2026-11-22 03:20  o 83000  h 83100.5  l 82999  c 83091.7  volume 12.5  42 trades  closed",
+                "candle    4h 2026-11-22 08:00  o 83000  h 83100.5  l 82999  c 83091.7  volume 12.5  42 trades  closed",
             ),
             (
                 Message::Candle(Candle { revised: true, ..candle }),
-                "candle    4h 2026-11-22 03:20  o 83000  h 83100.5  l 82999  c 83091.7  volume 12.5  42 trades  revised",
+                "candle    4h 2026-11-22 08:00  o 83000  h 83100.5  l 82999  c 83091.7  volume 12.5  42 trades  revised",
             ),
             (Message::Funding(funding), "funding   rate 0.0000125 per 1 h  mark 84143  index 84140.5"),
             (Message::Fill(fill), "fill      84143 x 0.1  Sell  BTC  fee 1.5  order 12  id 34  past"),
-            (other, "news      \"a\u{fffd}[2Jb\""),
+            (other, "ne\u{fffd}ws     7"),
             (error, "error     shutting_down: stopping"),
         ] {
-            assert_eq!(Lines::new(None).line(&message, RECEIVED_US), format!("04:40:52.123456  {body}\n"));
+            assert_eq!(Lines::new(None).line(&message, RECEIVED_US), format!("09:20:52.123456  {body}\n"));
         }
     }
 }

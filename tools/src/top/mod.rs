@@ -32,9 +32,10 @@ Usage: slipstream top [options]
                    else /var/run/slipstream/mktdata.sock, else /tmp/slipstream-mktdata.sock)
   --help           this text
 
-On a terminal the table stays in place: the arrow keys scroll, q or Ctrl-C ends it. Otherwise a line
-per symbol is printed every second. SPREAD is in hundredths of a percent, AGE the time since the last
-message, MSG/S counts quotes, trades and books. NO_COLOR is honoured.
+On a terminal the table stays in place: the arrow keys scroll, q or Ctrl-C ends it. Otherwise a
+line per symbol is printed every second. SPREAD is in basis points (hundredths of a percent), AGE is
+the time since the last message, MSG/S counts books, quotes and trades, STATE is the worst of these
+three. NO_COLOR is honoured.
 ";
 
 /// How often rates and the screen are renewed.

@@ -204,7 +204,8 @@ impl BookSync {
         }
     }
 
-    /// One depth event. The record goes out before the own book is touched: a crossing is told by the next.
+    /// One depth event. The own book takes it first: a state that cannot be served is never published as live.
+    /// (That costs a depth event some 50 ns a level before it is published; quotes do not wait for it.)
     pub fn on_depth(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
         self.state.touch(cx.now);
         if depth.unrepresentable > 0 {
@@ -251,18 +252,6 @@ impl BookSync {
             // Older than the snapshot the book stands at.
             return BookEvent::Nothing;
         }
-        let stamp = Stamp {
-            venue: Venue::Binance,
-            instrument: cx.instrument,
-            source: cx.source,
-            flags: if self.state.is_live() { 0 } else { flags::SUSPECT },
-            venue_sequence: depth.last_id,
-            ts_event_ns: depth.transaction_ms * 1_000_000,
-            ts_recv_ns: cx.now.wall_ns,
-        };
-        if cx.publisher.book_delta(&stamp, stamp.ts_event_ns, depth.bids, depth.asks).is_err() {
-            return self.lose(Reason::Overflow, depth.first_id, depth.last_id, cx);
-        }
         self.book.apply(depth.bids, depth.asks, 0);
         self.book_id = depth.last_id;
         self.book_ms = depth.transaction_ms;
@@ -276,6 +265,10 @@ impl BookSync {
             self.set_state(State::Resyncing, Reason::HorizonExhausted, cx);
         } else if !self.state.is_live() && self.behind.is_none() {
             self.set_state(State::Live, Reason::None, cx);
+        }
+        let stamp = self.stamp(cx.instrument, cx.source, cx.now);
+        if cx.publisher.book_delta(&stamp, stamp.ts_event_ns, depth.bids, depth.asks).is_err() {
+            return self.lose(Reason::Overflow, depth.first_id, depth.last_id, cx);
         }
         if self.early_snapshot.as_ref().is_some_and(|snapshot| snapshot.last_update_id <= self.chain_id) {
             return self.finish_reseed(cx);
