@@ -46,8 +46,12 @@ fn books(criterion: &mut Criterion) {
     group.bench_function("flat best-last, binary search, whole book", |bench| {
         bench.iter(|| black_box(chosen(&run, &mut book, false)));
     });
-    group.bench_function("flat best-first, binary search", |bench| bench.iter(|| black_box(layout::<BestFirst>(&run))));
-    group.bench_function("flat best-last, linear scan", |bench| bench.iter(|| black_box(layout::<LinearScan>(&run))));
+    group.bench_function("flat best-first, binary search", |bench| {
+        bench.iter(|| black_box(layout::<BestFirst>(&run)))
+    });
+    group.bench_function("flat best-last, linear scan", |bench| {
+        bench.iter(|| black_box(layout::<LinearScan>(&run)))
+    });
     group.bench_function("sorted blocks of 64", |bench| bench.iter(|| black_box(layout::<Blocks>(&run))));
     group.bench_function("BTreeMap", |bench| bench.iter(|| black_box(layout::<Tree>(&run))));
     group.finish();

@@ -11,7 +11,9 @@ const AGG_TRADE: &str = r#"{"stream":"ethusdt@aggTrade","data":{"e":"aggTrade","
 
 fn l2_book() -> String {
     let side = |start: i32, step: i32| {
-        let level = |index: i32| format!(r#"{{"px":"{}.0","sz":"3.0362{}","n":{}}}"#, start + step * index, index % 10, index + 1);
+        let level = |index: i32| {
+            format!(r#"{{"px":"{}.0","sz":"3.0362{}","n":{}}}"#, start + step * index, index % 10, index + 1)
+        };
         (0..20).map(level).collect::<Vec<_>>().join(",")
     };
     format!(

@@ -141,7 +141,18 @@ fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
 }
 
 /// The double nearest to `value / 10^decimals`.
+#[inline]
 fn to_f64(value: i64, decimals: u32) -> f64 {
+    if value.unsigned_abs() < 1 << 53 {
+        // Both operands are exact doubles, so the one division rounds once, correctly.
+        return value as f64 / POW10[decimals as usize] as f64;
+    }
+    stripped_to_f64(value, decimals)
+}
+
+/// Without its trailing zeros a long number may fit the one division after all.
+#[cold]
+fn stripped_to_f64(value: i64, decimals: u32) -> f64 {
     let mut magnitude = value.unsigned_abs();
     let mut places = decimals as usize;
     while places > 0 && magnitude.is_multiple_of(10) {
@@ -149,7 +160,6 @@ fn to_f64(value: i64, decimals: u32) -> f64 {
         places -= 1;
     }
     if magnitude < 1 << 53 {
-        // Both operands are exact doubles, so the one division rounds once, correctly.
         let quotient = magnitude as f64 / POW10[places] as f64;
         return if value < 0 { -quotient } else { quotient };
     }

@@ -591,7 +591,7 @@ impl<'a> Record<'a> {
         if header.version != LAYOUT_VERSION {
             return Err(RecordError::Version);
         }
-        if bytes % 8 != 0 || bytes > RECORD_BYTES_MAX || bytes < HEADER_BYTES + kind.body_bytes() {
+        if !bytes.is_multiple_of(8) || bytes > RECORD_BYTES_MAX || bytes < HEADER_BYTES + kind.body_bytes() {
             return Err(RecordError::Length);
         }
         let words = words.get(..bytes / 8).ok_or(RecordError::Truncated)?;

@@ -12,8 +12,7 @@
 //! [`Producer::push`] refuses other records there. What a refusal means is the engine's decision.
 
 use crate::limits::RECORD_BYTES_MAX;
-use crate::record::{Header, Record};
-use zerocopy::{FromBytes, IntoBytes};
+use crate::record::Record;
 
 /// Whether a record may use the reserved part of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,17 +150,11 @@ impl Consumer {
     }
 }
 
-/// The header at the front of a record's words, for code that has words but needs no checks.
-#[must_use]
-pub fn peek(words: &[u64]) -> Option<&Header> {
-    Header::ref_from_prefix(words.as_bytes()).ok().map(|(header, _)| header)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decimal::{Price, Size};
-    use crate::record::{BookBody, Kind, Level, RecordBuilder};
+    use crate::record::{BookBody, Header, Kind, Level, RecordBuilder};
     use crate::words::{Stream, Venue};
     use zerocopy::FromZeros;
 

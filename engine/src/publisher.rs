@@ -207,8 +207,7 @@ impl Publisher {
         let prev_sequence = self.sequence(stamp.instrument, Stream::Orderbook);
         let header = self.header(Kind::BookDelta, Stream::Orderbook, stamp, true);
         let body = BookBody { source_ts_ns, prev_sequence, ..BookBody::new_zeroed() };
-        let record =
-            self.builder.book(header, body, bids.iter().copied(), asks.iter().copied(), None)?;
+        let record = self.builder.book(header, body, bids.iter().copied(), asks.iter().copied(), None)?;
         push_all(&mut self.outlets, &mut self.gap_builder, record, Importance::Normal);
         Ok(())
     }
@@ -353,7 +352,8 @@ fn build_snapshot<'b, L: BookLevel>(
     header.flags |= flags::SNAPSHOT;
     let (bid_horizon, ask_horizon) = book.record_horizons();
     let times = || book.bids.iter().chain(book.asks.iter()).map(L::source_ts_ns);
-    let source_ts_ns = if L::TIMED { times().min().unwrap_or(header.ts_event_ns) } else { header.ts_event_ns };
+    let source_ts_ns =
+        if L::TIMED { times().min().unwrap_or(header.ts_event_ns) } else { header.ts_event_ns };
     let body = BookBody { bid_horizon, ask_horizon, source_ts_ns, ..BookBody::new_zeroed() };
     let mut level_times = times();
     builder.book(
@@ -388,9 +388,8 @@ impl OutletState {
     }
 
     fn push(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>, importance: Importance) {
-        if self.any_lost && !self.tell_before(gap_builder, record) {
-            self.lose(record);
-        } else if !self.outlet.producer.push(record, importance) {
+        let may_follow = !self.any_lost || self.tell_before(gap_builder, record);
+        if !may_follow || !self.outlet.producer.push(record, importance) {
             self.lose(record);
         }
     }
@@ -400,7 +399,9 @@ impl OutletState {
     fn tell_before(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>) -> bool {
         let header = record.header();
         let (instrument, stream) = (header.instrument as usize, header.stream as usize);
-        let Some(lost) = self.lost.get_mut(instrument).and_then(|lost| lost.get_mut(stream)) else { return true };
+        let Some(lost) = self.lost.get_mut(instrument).and_then(|lost| lost.get_mut(stream)) else {
+            return true;
+        };
         if *lost == 0 || !takes_sequence(record.kind()) {
             return true;
         }
@@ -421,8 +422,10 @@ impl OutletState {
             return;
         }
         let header = record.header();
-        if let Some(lost) =
-            self.lost.get_mut(header.instrument as usize).and_then(|lost| lost.get_mut(header.stream as usize))
+        if let Some(lost) = self
+            .lost
+            .get_mut(header.instrument as usize)
+            .and_then(|lost| lost.get_mut(header.stream as usize))
         {
             *lost += 1;
             self.any_lost = true;
@@ -465,7 +468,13 @@ impl OutletState {
 const fn takes_sequence(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Trade | Kind::Quote | Kind::BookSnapshot | Kind::BookDelta | Kind::Candle | Kind::Funding | Kind::Fill
+        Kind::Trade
+            | Kind::Quote
+            | Kind::BookSnapshot
+            | Kind::BookDelta
+            | Kind::Candle
+            | Kind::Funding
+            | Kind::Fill
     )
 }
 
@@ -492,7 +501,8 @@ mod tests {
     fn publisher() -> (Publisher, Consumer, u32) {
         let (producer, consumer) = ring(0);
         let mut publisher = Publisher::new(5, vec![Outlet { name: "ipc", producer }]);
-        let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "BTC", "BTC", "USDC").unwrap();
+        let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "BTC", "BTC", "USDC")
+            .unwrap();
         let id = publisher.define(Venue::Binance, body, Now::default());
         (publisher, consumer, id)
     }

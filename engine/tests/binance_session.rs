@@ -58,7 +58,9 @@ fn depth(first: u64, last: u64, prev: u64, bids: &str, asks: &str) -> String {
 }
 
 fn snapshot(id: u64, bids: &str, asks: &str) -> Answer {
-    let body = format!(r#"{{"lastUpdateId":{id},"E":1700000000000,"T":1700000000000,"bids":[{bids}],"asks":[{asks}]}}"#);
+    let body = format!(
+        r#"{{"lastUpdateId":{id},"E":1700000000000,"T":1700000000000,"bids":[{bids}],"asks":[{asks}]}}"#
+    );
     Answer::BinanceBook(rest_binance::depth(&mut body.into_bytes()).unwrap())
 }
 
@@ -109,7 +111,9 @@ fn subscribes_each_stream_on_its_own_route() {
         Action::Connect { link, generation, url } => Some((*link, *generation, url.clone())),
         _ => None,
     }) {
-        bench.with(|session, now, out| engine::session::Session::on_connected(session, link, generation, now, out));
+        bench.with(|session, now, out| {
+            engine::session::Session::on_connected(session, link, generation, now, out)
+        });
         urls.push(url);
     }
     assert_eq!(urls, ["wss://venue/public/stream", "wss://venue/market/stream"]);
@@ -120,7 +124,10 @@ fn subscribes_each_stream_on_its_own_route() {
     }) {
         sent.push(text);
     }
-    assert!(sent[0].1.contains("btcusdt@depth@100ms") && sent[0].1.contains("btcusdt@bookTicker"), "{sent:?}");
+    assert!(
+        sent[0].1.contains("btcusdt@depth@100ms") && sent[0].1.contains("btcusdt@bookTicker"),
+        "{sent:?}"
+    );
     assert!(sent[1].1.contains("btcusdt@aggTrade") && !sent[1].1.contains("depth"), "{sent:?}");
     assert_eq!((sent[0].0, sent[1].0), (0, 1));
 }
@@ -139,7 +146,9 @@ fn joins_on_the_exact_id_and_drops_only_what_is_older() {
     let record = Record::first(words).unwrap();
     let book = record.book().unwrap();
     assert_eq!(record.header().venue_sequence, 30);
-    let shown = |levels: &[Level]| levels.iter().map(|level| format!("{}x{}", level.price, level.size)).collect::<Vec<_>>();
+    let shown = |levels: &[Level]| {
+        levels.iter().map(|level| format!("{}x{}", level.price, level.size)).collect::<Vec<_>>()
+    };
     assert_eq!(shown(book.bids), ["100x2", "99x3", "98x1"]);
     assert_eq!(shown(book.asks), ["101x1", "102x2"]);
     assert_eq!(book.body.bid_horizon.raw(), i64::MIN, "a short snapshot is the whole book");
@@ -322,7 +331,10 @@ struct Reference {
 impl Reference {
     /// What the venue would answer now.
     fn snapshot(&self, last_update_id: u64) -> rest_binance::DepthSnapshot {
-        let level = |(price, size): (&i64, &i64)| Level { price: Price::from_raw(*price), size: Size::from_raw(*size) };
+        let level = |(price, size): (&i64, &i64)| Level {
+            price: Price::from_raw(*price),
+            size: Size::from_raw(*size),
+        };
         rest_binance::DepthSnapshot {
             last_update_id,
             event_ms: 0,
@@ -410,17 +422,34 @@ fn the_real_btcusdt_capture_is_followed_exactly() {
             }
             if changed {
                 if let Some(&(bid, ask)) = quotes.get(&book_id) {
-                    assert_eq!((replica.bids.best(), replica.asks.best()), (Some(bid), Some(ask)), "at {book_id}");
+                    assert_eq!(
+                        (replica.bids.best(), replica.asks.best()),
+                        (Some(bid), Some(ask)),
+                        "at {book_id}"
+                    );
                     met += 1;
                 }
                 if deltas % 64 == 0 {
                     let bound = replica.bids.horizon().map_or(i64::MIN, |price| price.raw());
-                    let want: Vec<_> = reference.bids.iter().rev().filter(|(price, _)| **price > bound).map(|(p, s)| (*p, *s)).collect();
-                    let have: Vec<_> = replica.bids.iter().map(|level| (level.price.raw(), level.size.raw())).collect();
+                    let want: Vec<_> = reference
+                        .bids
+                        .iter()
+                        .rev()
+                        .filter(|(price, _)| **price > bound)
+                        .map(|(p, s)| (*p, *s))
+                        .collect();
+                    let have: Vec<_> =
+                        replica.bids.iter().map(|level| (level.price.raw(), level.size.raw())).collect();
                     assert_eq!(have, want);
                     let bound = replica.asks.horizon().map_or(i64::MAX, |price| price.raw());
-                    let want: Vec<_> = reference.asks.iter().filter(|(price, _)| **price < bound).map(|(p, s)| (*p, *s)).collect();
-                    let have: Vec<_> = replica.asks.iter().map(|level| (level.price.raw(), level.size.raw())).collect();
+                    let want: Vec<_> = reference
+                        .asks
+                        .iter()
+                        .filter(|(price, _)| **price < bound)
+                        .map(|(p, s)| (*p, *s))
+                        .collect();
+                    let have: Vec<_> =
+                        replica.asks.iter().map(|level| (level.price.raw(), level.size.raw())).collect();
                     assert_eq!(have, want);
                     compared += 1;
                 }

@@ -114,8 +114,18 @@ fn a_delisted_coin_is_not_subscribed() {
         bench.with(|session, now, out| session.on_connected(link, 1, now, out));
     }
     bench.pass_ms(10);
-    assert!(bench.actions.iter().all(|action| !matches!(action, Action::Send { text, .. } if text.contains("MATIC"))));
-    assert!(bench.actions.iter().any(|action| matches!(action, Action::Send { text, .. } if text.contains("BTC"))));
+    assert!(
+        bench
+            .actions
+            .iter()
+            .all(|action| !matches!(action, Action::Send { text, .. } if text.contains("MATIC")))
+    );
+    assert!(
+        bench
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Send { text, .. } if text.contains("BTC")))
+    );
 }
 
 #[test]

@@ -37,7 +37,12 @@ impl Seen {
             Message::OrderbookSnapshot(book) | Message::OrderbookUpdate(book) => {
                 assert!(!book.stale);
                 self.live.insert(book.symbol.clone(), true);
-                self.books.push((book.symbol, book.venue_sequence.unwrap(), served(&book.bids), served(&book.asks)));
+                self.books.push((
+                    book.symbol,
+                    book.venue_sequence.unwrap(),
+                    served(&book.bids),
+                    served(&book.asks),
+                ));
             }
             Message::Trade(trade) => {
                 self.trades.entry(trade.symbol).or_default().push(trade.trade_id.parse().unwrap());
@@ -97,7 +102,8 @@ fn binance_books_are_the_truth_through_faults() {
     let mut config = Config::default();
     config.binance.market.symbols = 3;
     let symbols = ["BTCUSDT", "ETHUSDT"];
-    let choice = Choice { hyperliquid: None, binance: Some("symbols = [\"BTCUSDT\", \"ETHUSDT\"]"), retention: "" };
+    let choice =
+        Choice { hyperliquid: None, binance: Some("symbols = [\"BTCUSDT\", \"ETHUSDT\"]"), retention: "" };
     let desk = Desk::start(config, &choice);
     println!("seed {}", desk.sim.seed());
     let venue = desk.sim.binance();
@@ -133,7 +139,8 @@ fn binance_books_are_the_truth_through_faults() {
     }
     seen.for_a_while(&mut client, Duration::from_secs(3));
     let compared = seen.compare(venue.market());
-    let reasons: BTreeSet<_> = seen.gaps.iter().map(|(stream, reason)| format!("{stream} {reason}")).collect();
+    let reasons: BTreeSet<_> =
+        seen.gaps.iter().map(|(stream, reason)| format!("{stream} {reason}")).collect();
     println!("{compared} books compared; gaps: {reasons:?}");
     assert!(compared > 100);
     assert!(reasons.contains("orderbook sequence_break"), "{reasons:?}");
@@ -207,8 +214,15 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
                         (is_bid, held.level.price.raw(), held.level.size.raw(), held.source_ts_ns / 1_000_000)
                     }));
                 }
-                let top = |level: Option<codec::record::Level>| level.map(|level| (level.price.raw(), level.size.raw()));
-                best.push((symbol.clone(), header.ts_event_ns / 1_000_000, top(book.bids.best()), top(book.asks.best())));
+                let top = |level: Option<codec::record::Level>| {
+                    level.map(|level| (level.price.raw(), level.size.raw()))
+                };
+                best.push((
+                    symbol.clone(),
+                    header.ts_event_ns / 1_000_000,
+                    top(book.bids.best()),
+                    top(book.asks.best()),
+                ));
                 if states % 8 == 0 {
                     checks.push((symbol, header.ts_event_ns / 1_000_000, held));
                 }
@@ -220,7 +234,8 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
     for (symbol, _, held) in &checks {
         let mut at: BTreeMap<u64, sim::TruthBook> = BTreeMap::new();
         for (is_bid, price, size, time_ms) in held {
-            let book = at.entry(*time_ms).or_insert_with(|| market.truth_at_time(symbol, *time_ms as i64).unwrap());
+            let book =
+                at.entry(*time_ms).or_insert_with(|| market.truth_at_time(symbol, *time_ms as i64).unwrap());
             let side = if *is_bid { &book.bids } else { &book.asks };
             let true_size = side.iter().find(|level| level.price_e8 == *price).map(|level| level.size_e8);
             assert_eq!(true_size, Some(*size), "{symbol} {price} at {time_ms}");
@@ -241,7 +256,11 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
 fn a_silent_market_is_stale_before_it_is_wrong() {
     let mut config = Config::default();
     config.binance.market.symbols = 2;
-    let choice = Choice { hyperliquid: Some("symbols = [\"BTC\"]"), binance: Some("symbols = [\"BTCUSDT\"]"), retention: "" };
+    let choice = Choice {
+        hyperliquid: Some("symbols = [\"BTC\"]"),
+        binance: Some("symbols = [\"BTCUSDT\"]"),
+        retention: "",
+    };
     let desk = Desk::start(config, &choice);
     let mut client = desk.client();
     client.subscribe_orderbook("hyperliquid", "BTC", 5, "full").unwrap();
@@ -267,7 +286,8 @@ fn a_silent_market_is_stale_before_it_is_wrong() {
             let states: &mut Vec<String> = told.entry(status.venue.clone().unwrap()).or_default();
             states.push(format!("{} {}", status.state, status.reason));
         }
-        told.len() == 2 && told.values().all(|states| states.last().is_some_and(|last| last.starts_with("live")))
+        told.len() == 2
+            && told.values().all(|states| states.last().is_some_and(|last| last.starts_with("live")))
     });
     println!("{told:?}");
     assert!(told["binance"].contains(&"stale behind_quote".to_owned()), "{told:?}");

@@ -67,10 +67,11 @@ fn read(path: &str, symbol_of_bare: &str) -> Option<(Events, BTreeMap<String, Re
             continue;
         }
         match decoder.decode(json.as_bytes()) {
-            Ok(binance::Message::Depth(depth)) => events
-                .entry(depth.symbol.to_owned())
-                .or_default()
-                .push((depth.last_id, depth.bids.to_vec(), depth.asks.to_vec())),
+            Ok(binance::Message::Depth(depth)) => events.entry(depth.symbol.to_owned()).or_default().push((
+                depth.last_id,
+                depth.bids.to_vec(),
+                depth.asks.to_vec(),
+            )),
             Ok(binance::Message::BookTicker(ticker)) => {
                 let (bid, ask) = ticker.quote.unwrap();
                 let quotes = &mut references.entry(ticker.symbol.to_owned()).or_default().quotes;
@@ -139,7 +140,8 @@ fn follow(desk: &Desk, symbols: &[&str], path: &str) -> (u64, u64) {
                     levels.iter().map(|level| (e8(level.price), e8(level.size))).collect::<Vec<_>>()
                 };
                 let (bids, asks) = (served(&book.bids), served(&book.asks));
-                let want: Vec<_> = reference.bids.iter().rev().map(|(p, s)| (*p, *s)).take(bids.len()).collect();
+                let want: Vec<_> =
+                    reference.bids.iter().rev().map(|(p, s)| (*p, *s)).take(bids.len()).collect();
                 assert_eq!(bids, want, "{symbol} bids at {id}");
                 let want: Vec<_> = reference.asks.iter().map(|(p, s)| (*p, *s)).take(asks.len()).collect();
                 assert_eq!(asks, want, "{symbol} asks at {id}");
@@ -209,7 +211,9 @@ fn hyperliquid_books_equal_the_frames_and_the_backlog_is_not_streamed() {
     for (_, json) in capture(HYPERLIQUID).unwrap() {
         match decoder.decode(json.as_bytes()) {
             Ok(hyperliquid::Message::Book(book)) => {
-                let pairs = |levels: &[Level]| levels.iter().map(|l| (l.price.raw(), l.size.raw())).collect::<Vec<_>>();
+                let pairs = |levels: &[Level]| {
+                    levels.iter().map(|l| (l.price.raw(), l.size.raw())).collect::<Vec<_>>()
+                };
                 frames.insert(book.time_ms * 1000, (pairs(book.bids), pairs(book.asks)));
             }
             Ok(hyperliquid::Message::Trades(trades)) => {
@@ -248,10 +252,15 @@ fn hyperliquid_books_equal_the_frames_and_the_backlog_is_not_streamed() {
     }
     assert!(streamed.iter().all(|id| !backlog.contains(id)), "the backlog is history, not stream");
     assert!(live.ends_with(&streamed), "each live trade once, in order");
-    let (kind, history) =
-        client.request(&request("get_trades").venue("hyperliquid").symbol("BTC").with("count", 1000)).unwrap();
+    let (kind, history) = client
+        .request(&request("get_trades").venue("hyperliquid").symbol("BTC").with("count", 1000))
+        .unwrap();
     assert_eq!(kind, "trades");
-    assert_eq!(history.as_array().unwrap().len(), backlog.len() + live.len(), "history holds the backlog too");
+    assert_eq!(
+        history.as_array().unwrap().len(),
+        backlog.len() + live.len(),
+        "history holds the backlog too"
+    );
     println!("{books} books, {} streamed of {} live trades", streamed.len(), live.len());
     assert!(books > 20);
 }

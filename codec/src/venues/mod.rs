@@ -14,6 +14,9 @@ pub mod rest_hyperliquid;
 mod general;
 mod scan;
 
+use crate::decimal::{Price, Size};
+use crate::limits::MESSAGE_LEVELS_MAX;
+use crate::record::Level;
 use core::fmt;
 
 /// Why a message is refused.
@@ -35,3 +38,8 @@ impl fmt::Display for DecodeError {
 }
 
 impl core::error::Error for DecodeError {}
+
+/// Room for one side of a message's levels.
+fn side_buffer() -> Box<[Level]> {
+    vec![Level { price: Price::ZERO, size: Size::ZERO }; MESSAGE_LEVELS_MAX].into_boxed_slice()
+}

@@ -65,3 +65,10 @@ fn bytes() {
     let large = format!(r#"{{"e":"{}"}}"#, "x".repeat(17 << 20));
     assert_eq!(binance::Decoder::new().decode(large.as_bytes()), Err(DecodeError::TooLarge("bytes")));
 }
+
+#[test]
+fn decoders_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<binance::Decoder>();
+    is_send::<hyperliquid::Decoder>();
+}

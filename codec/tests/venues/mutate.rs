@@ -21,8 +21,8 @@ impl Random {
         self.below(count) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())].clone()
     }
 }
 
@@ -92,11 +92,13 @@ const NUMBERS: &[&str] = &[
 const TEXTS: &[&str] =
     &["", "币安人生USDT", "a\"b", "a\\b", "\n", "\u{1}", "😀", "é", "\u{7f}", "e", "MARKET", "B", "A"];
 
+const SPACES: &[&str] = &[" ", "\n", "\t", "\r\n", "  "];
+
 /// The tree as text. `style` 0 is compact; otherwise white space and escapes where JSON allows them.
 pub fn write(tree: &Tree, random: &mut Random, style: usize, out: &mut String) {
     let space = |random: &mut Random, out: &mut String| {
         if style > 0 && random.one_in(12) {
-            out.push_str(*random.pick(&[" ", "\n", "\t", "\r\n", "  "]));
+            out.push_str(random.pick(SPACES));
         }
     };
     space(random, out);
@@ -199,7 +201,7 @@ fn change_members(members: &mut Vec<(String, Tree)>, random: &mut Random) {
                 "zz", "", "e", "stream", "data", "id", "code", "result", "error", "st", "ps", "n", "f",
                 "spread",
             ];
-            let key = (*random.pick(&keys)).to_owned();
+            let key = random.pick(&keys).to_owned();
             members.insert(random.below(members.len() + 1), (key, anything(random, 3)));
         }
     }
@@ -216,9 +218,9 @@ pub fn anything(random: &mut Random, depth: usize) -> Tree {
     match random.below(if depth == 0 { 8 } else { 10 }) {
         0 => Tree::Null,
         1 => Tree::Bool(random.one_in(2)),
-        2 | 3 => Tree::Number((*random.pick(NUMBERS)).to_owned()),
-        4 | 5 => Tree::Text((*random.pick(NUMBERS)).to_owned()),
-        6 | 7 => Tree::Text((*random.pick(TEXTS)).to_owned()),
+        2 | 3 => Tree::Number(random.pick(NUMBERS).to_owned()),
+        4 | 5 => Tree::Text(random.pick(NUMBERS).to_owned()),
+        6 | 7 => Tree::Text(random.pick(TEXTS).to_owned()),
         8 => Tree::Array((0..random.below(4)).map(|_| anything(random, depth - 1)).collect()),
         _ => Tree::Object(
             (0..random.below(4)).map(|at| (format!("k{at}"), anything(random, depth - 1))).collect(),
@@ -260,8 +262,8 @@ pub fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     match random.below(7) {
         0 => bytes.truncate(at),
         1 => bytes[at] ^= 1 << random.below(8),
-        2 => bytes[at] = *random.pick(BYTES),
-        3 => bytes.insert(at, *random.pick(BYTES)),
+        2 => bytes[at] = random.pick(BYTES),
+        3 => bytes.insert(at, random.pick(BYTES)),
         4 => drop(bytes.remove(at)),
         5 => {
             let end = (at + random.below(12)).min(bytes.len());

@@ -37,7 +37,7 @@ fn disguises_change_nothing() {
     let mut random = Random(1);
     let trees = trees();
     for round in 0..rounds(10_000) {
-        let (venue, mut tree) = random.pick(&trees).clone();
+        let (venue, mut tree) = random.pick(&trees);
         disguise(&mut tree, &mut random);
         let mut text = String::new();
         write(&tree, &mut random, round % 2, &mut text);
@@ -55,7 +55,7 @@ fn changes_give_the_oracles_value_or_a_refusal() {
     let mut random = Random(2);
     let trees = trees();
     for round in 0..rounds(30_000) {
-        let (venue, mut tree) = random.pick(&trees).clone();
+        let (venue, mut tree) = random.pick(&trees);
         for _ in 0..=random.below(3) {
             change(&mut tree, &mut random);
         }
@@ -72,7 +72,7 @@ fn damage_gives_the_oracles_value_or_a_refusal() {
     let mut random = Random(3);
     let samples: Vec<_> = samples::all().collect();
     for _ in 0..rounds(40_000) {
-        let (venue, text) = *random.pick(&samples);
+        let (venue, text) = random.pick(&samples);
         let mut bytes = text.as_bytes().to_vec();
         for _ in 0..=random.below(2) {
             damage(&mut bytes, &mut random);

@@ -101,7 +101,8 @@ impl Lifecycle {
         match self.phase {
             Phase::Waiting { until_mono_ns } if now.mono_ns >= until_mono_ns => {
                 self.generation += 1;
-                self.phase = Phase::Connecting { deadline_mono_ns: now.mono_ns + CONNECT_DEADLINE_MS * 1_000_000 };
+                self.phase =
+                    Phase::Connecting { deadline_mono_ns: now.mono_ns + CONNECT_DEADLINE_MS * 1_000_000 };
                 Some(self.generation)
             }
             Phase::Open { .. } if self.open_ms(now) > STEADY_AFTER_MS => {

@@ -44,8 +44,7 @@ impl<S: Session> Bench<S> {
     pub fn with(&mut self, call: impl FnOnce(&mut S, Now, &mut Out<'_>)) {
         let events = &mut self.events;
         let mut push = |event| events.push(event);
-        let mut out =
-            Out { publisher: &mut self.publisher, actions: &mut self.actions, events: &mut push };
+        let mut out = Out { publisher: &mut self.publisher, actions: &mut self.actions, events: &mut push };
         call(&mut self.session, self.now, &mut out);
     }
 

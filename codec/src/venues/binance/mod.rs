@@ -6,10 +6,9 @@
 pub(super) mod general;
 mod scan;
 
-use super::DecodeError;
 use super::general::{DOCUMENT_BYTES_START, General};
+use super::{DecodeError, side_buffer};
 use crate::decimal::{Price, Size};
-use crate::limits::MESSAGE_LEVELS_MAX;
 use crate::record::Level;
 use crate::words::Side;
 
@@ -157,16 +156,19 @@ impl Decoder {
     /// A decoder with its memory taken.
     #[must_use]
     pub fn new() -> Self {
-        let nothing = Level { price: Price::ZERO, size: Size::ZERO };
-        let side = || vec![nothing; MESSAGE_LEVELS_MAX].into_boxed_slice();
-        Self { bids: side(), asks: side(), general: General::new(DOCUMENT_BYTES_START), fallbacks: 0 }
+        Self {
+            bids: side_buffer(),
+            asks: side_buffer(),
+            general: General::new(DOCUMENT_BYTES_START),
+            fallbacks: 0,
+        }
     }
 
     /// Reads one message.
     ///
     /// # Errors
     /// [`DecodeError`], when it is not JSON, when a field of a known event is missing or of another type,
-    /// negative or named twice, or when it has more levels than [`MESSAGE_LEVELS_MAX`].
+    /// negative or named twice, or when it has more levels than [`MESSAGE_LEVELS_MAX`](crate::limits::MESSAGE_LEVELS_MAX).
     #[inline]
     pub fn decode<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Message<'a>, DecodeError> {
         match scan::message(bytes, &mut self.bids, &mut self.asks) {

@@ -9,10 +9,10 @@ mod subscription;
 
 pub use subscription::{Subscription, parse_subscription};
 
-use super::DecodeError;
 use super::general::{DOCUMENT_BYTES_START, General};
+use super::{DecodeError, side_buffer};
 use crate::decimal::{Price, Size};
-use crate::limits::{MESSAGE_LEVELS_MAX, MESSAGE_TRADES_MAX};
+use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
 use crate::words::Side;
 use bumpalo::Bump;
@@ -116,11 +116,9 @@ impl Decoder {
     /// A decoder with its memory taken.
     #[must_use]
     pub fn new() -> Self {
-        let nothing = Level { price: Price::ZERO, size: Size::ZERO };
-        let side = || vec![nothing; MESSAGE_LEVELS_MAX].into_boxed_slice();
         Self {
-            bids: side(),
-            asks: side(),
+            bids: side_buffer(),
+            asks: side_buffer(),
             trades: Bump::with_capacity(MESSAGE_TRADES_MAX * size_of::<Trade<'_>>()),
             general: General::new(DOCUMENT_BYTES_START),
             fallbacks: 0,
@@ -132,7 +130,7 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError`], when it is neither JSON nor plain text, when a field of a known channel is missing
     /// or of another type, negative or named twice, or when it has more levels than
-    /// [`MESSAGE_LEVELS_MAX`] or more trades than [`MESSAGE_TRADES_MAX`].
+    /// [`MESSAGE_LEVELS_MAX`](crate::limits::MESSAGE_LEVELS_MAX) or more trades than [`MESSAGE_TRADES_MAX`].
     #[inline]
     pub fn decode<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Message<'a>, DecodeError> {
         match scan::message(bytes, &mut self.bids, &mut self.asks, &mut self.trades) {

@@ -4,13 +4,17 @@ use super::{Bbo, L2Book, Message, Trade};
 use crate::decimal::{Price, Size};
 use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
-use crate::venues::scan::{Cursor, members};
+use crate::venues::scan::{Cursor, levels, members};
 use crate::words::Side;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 /// Bytes of the shortest trade: what a message has room for.
 const TRADE_BYTES_MIN: usize = br#"{"coin":"","side":"A","px":"0","sz":"0","time":0,"tid":0},"#.len();
+
+/// A transaction's hash and an address as they are written, `0x` included.
+const HASH_BYTES: usize = 66;
+const ADDRESS_BYTES: usize = 42;
 
 /// The message, its levels and trades in the buffers; `None` for the general parser.
 #[inline(always)]
@@ -37,22 +41,23 @@ pub fn message<'a>(
 
 #[inline(never)]
 fn book<'a>(mut c: Cursor<'a>, bids: &'a mut [Level], asks: &'a mut [Level]) -> Option<Message<'a>> {
-    let (mut coin, mut time_ms, mut both, mut fast, mut spread) = (None, None, None, None, None);
+    c.literal(b"\"coin\":\"")?;
+    let coin = c.text()?;
+    let (mut time_ms, mut both, mut fast, mut aggregated) = (0, (0, 0), false, false);
     members!(c:
-        b"\"coin\":\"" => coin = c.text()?;
-        b"\"fast\":" => fast = c.boolean()?;
-        b"\"time\":" => time_ms = c.integer()?;
-        b"\"levels\":[[" => both = sides(&mut c, bids, asks)?;
-        b"\"spread\":\"" => spread = c.skip_text()?;
+        may b",\"fast\":" => fast = c.boolean()?;
+        must b",\"time\":" => time_ms = c.integer()?;
+        must b",\"levels\":[[" => both = sides(&mut c, bids, asks)?;
+        may b",\"spread\":\"" => aggregated = c.skip_text().map(|()| true)?;
     );
     c.literal(b"}")?;
     c.end()?;
-    let (bid_count, ask_count) = both?;
+    let (bid_count, ask_count) = both;
     Some(Message::Book(L2Book {
-        coin: coin?,
-        time_ms: time_ms?,
-        fast: fast == Some(true),
-        aggregated: spread.is_some(),
+        coin,
+        time_ms,
+        fast,
+        aggregated,
         bids: &bids[..bid_count],
         asks: &asks[..ask_count],
         unrepresentable: 0,
@@ -61,30 +66,11 @@ fn book<'a>(mut c: Cursor<'a>, bids: &'a mut [Level], asks: &'a mut [Level]) -> 
 
 #[inline(always)]
 fn sides(c: &mut Cursor<'_>, bids: &mut [Level], asks: &mut [Level]) -> Option<(usize, usize)> {
-    let bid_count = levels(c, bids)?;
+    let bid_count = levels(c, bids, level)?;
     c.literal(b",[")?;
-    let ask_count = levels(c, asks)?;
+    let ask_count = levels(c, asks, level)?;
     c.literal(b"]")?;
     Some((bid_count, ask_count))
-}
-
-/// The rest of an array of levels after its opening bracket.
-#[inline(never)]
-fn levels(cursor: &mut Cursor<'_>, into: &mut [Level]) -> Option<usize> {
-    if cursor.take(b"]") {
-        return Some(0);
-    }
-    // A copy of its own stays in registers.
-    let mut c = *cursor;
-    let mut count = 0;
-    loop {
-        *into.get_mut(count)? = level(&mut c)?;
-        count += 1;
-        if !c.another(b']')? {
-            *cursor = c;
-            return Some(count);
-        }
-    }
 }
 
 /// A level, in the documentation's order or alphabetically.
@@ -111,16 +97,25 @@ fn level(c: &mut Cursor<'_>) -> Option<Level> {
 
 #[inline(never)]
 fn bbo<'a>(mut c: Cursor<'a>) -> Option<Message<'a>> {
-    let (mut coin, mut time_ms, mut both) = (None, None, None);
-    members!(c:
-        b"\"coin\":\"" => coin = c.text()?;
-        b"\"time\":" => time_ms = c.integer()?;
-        b"\"bbo\":[" => both = best(&mut c)?;
-    );
+    let (mut coin, mut time_ms, mut both) = ("", 0, (None, None));
+    if c.take(b"\"bbo\":[") {
+        both = best(&mut c)?;
+        members!(c:
+            must b",\"coin\":\"" => coin = c.text()?;
+            must b",\"time\":" => time_ms = c.integer()?;
+        );
+    } else {
+        c.literal(b"\"coin\":\"")?;
+        coin = c.text()?;
+        members!(c:
+            must b",\"time\":" => time_ms = c.integer()?;
+            must b",\"bbo\":[" => both = best(&mut c)?;
+        );
+    }
     c.literal(b"}")?;
     c.end()?;
-    let (bid, ask) = both?;
-    Some(Message::Bbo(Bbo { coin: coin?, time_ms: time_ms?, bid, ask, unrepresentable: false }))
+    let (bid, ask) = both;
+    Some(Message::Bbo(Bbo { coin, time_ms, bid, ask, unrepresentable: false }))
 }
 
 /// The rest of `[bid,ask]` after its opening bracket, either of which may be `null`.
@@ -144,7 +139,7 @@ fn trades<'a>(mut c: Cursor<'a>, arena: &'a mut Bump) -> Option<Message<'a>> {
                 return None;
             }
             trades.push(trade(&mut c)?);
-            if !c.another(b']')? {
+            if !c.another()? {
                 break;
             }
         }
@@ -156,26 +151,19 @@ fn trades<'a>(mut c: Cursor<'a>, arena: &'a mut Bump) -> Option<Message<'a>> {
 
 #[inline(always)]
 fn trade<'a>(c: &mut Cursor<'a>) -> Option<Trade<'a>> {
-    c.literal(b"{")?;
-    let (mut coin, mut side, mut price, mut size) = (None, None, None, None);
-    let (mut time_ms, mut hash, mut tid, mut users) = (None, None, None, None);
+    c.literal(b"{\"coin\":\"")?;
+    let coin = c.text()?;
+    let (mut side, mut price, mut size, mut time_ms, mut tid) = (Side::Buy, 0, 0, 0, 0);
     members!(c:
-        b"\"coin\":\"" => coin = c.text()?;
-        b"\"side\":\"" => side = aggressor(c)?;
-        b"\"px\":\"" => price = c.decimal()?;
-        b"\"sz\":\"" => size = c.decimal()?;
-        b"\"time\":" => time_ms = c.integer()?;
-        b"\"hash\":\"" => hash = c.skip_text()?;
-        b"\"tid\":" => tid = c.integer()?;
-        b"\"users\":[\"" => users = both_users(c)?;
+        must b",\"side\":\"" => side = aggressor(c)?;
+        must b",\"px\":\"" => price = c.decimal()?;
+        must b",\"sz\":\"" => size = c.decimal()?;
+        must b",\"time\":" => time_ms = c.integer()?;
+        may b",\"hash\":\"" => c.skip_sized_text::<HASH_BYTES>()?;
+        must b",\"tid\":" => tid = c.integer()?;
+        may b",\"users\":[\"" => both_users(c)?;
     );
-    Some(Trade {
-        coin: coin?,
-        side: side?,
-        value: Some((Price::from_raw(price?), Size::from_raw(size?))),
-        time_ms: time_ms?,
-        tid: tid?,
-    })
+    Some(Trade { coin, side, value: Some((Price::from_raw(price), Size::from_raw(size))), time_ms, tid })
 }
 
 #[inline(always)]
@@ -185,8 +173,8 @@ fn aggressor(c: &mut Cursor<'_>) -> Option<Side> {
 
 #[inline(always)]
 fn both_users(c: &mut Cursor<'_>) -> Option<()> {
-    c.skip_text()?;
+    c.skip_sized_text::<ADDRESS_BYTES>()?;
     c.literal(b",\"")?;
-    c.skip_text()?;
+    c.skip_sized_text::<ADDRESS_BYTES>()?;
     c.literal(b"]")
 }

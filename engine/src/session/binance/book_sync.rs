@@ -16,8 +16,8 @@
 use super::event_buffer::EventBuffer;
 use crate::fetch::{FetchError, Priority};
 use crate::limits::{
-    BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS, RESEED_URGENT_INTERVAL_MS, RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS,
-    SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
+    BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS, RESEED_URGENT_INTERVAL_MS,
+    RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS, SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
@@ -390,8 +390,11 @@ impl BookSync {
         if self.phase != Phase::Live || self.reseeding {
             return false;
         }
-        let interval_ms =
-            if self.is_short_of(RESEED_URGENT_LEVELS) { RESEED_URGENT_INTERVAL_MS } else { RESEED_INTERVAL_MS };
+        let interval_ms = if self.is_short_of(RESEED_URGENT_LEVELS) {
+            RESEED_URGENT_INTERVAL_MS
+        } else {
+            RESEED_INTERVAL_MS
+        };
         let due = now.mono_ns.saturating_sub(self.last_seed_mono_ns) >= interval_ms * 1_000_000;
         due && self.is_short_of(self.depth_wanted.min(BINANCE_SNAPSHOT_LEVELS) / 2)
     }
@@ -421,7 +424,12 @@ impl BookSync {
     }
 
     /// A snapshot came.
-    pub fn on_snapshot(&mut self, token: u64, snapshot: DepthSnapshot, cx: &mut BookContext<'_>) -> BookEvent {
+    pub fn on_snapshot(
+        &mut self,
+        token: u64,
+        snapshot: DepthSnapshot,
+        cx: &mut BookContext<'_>,
+    ) -> BookEvent {
         if self.fetch != (Fetch::Asked { token }) {
             return BookEvent::Nothing;
         }
@@ -447,7 +455,11 @@ impl BookSync {
             // Everything buffered was lost meanwhile; the next event asks again.
             return BookEvent::Nothing;
         };
-        if self.events.first_prev_id(snapshot.last_update_id).is_some_and(|prev| prev > snapshot.last_update_id) {
+        if self
+            .events
+            .first_prev_id(snapshot.last_update_id)
+            .is_some_and(|prev| prev > snapshot.last_update_id)
+        {
             self.retry_later(None, cx.now);
             return BookEvent::SnapshotTooOld;
         }
@@ -532,9 +544,12 @@ fn load_and_apply(book: &mut Book, snapshot: &DepthSnapshot, events: &EventBuffe
         0,
     );
     let mut reached = (snapshot.last_update_id, snapshot.transaction_ms);
-    events.for_each_from(snapshot.last_update_id, |last_id, transaction_ms, bids: &[Level], asks: &[Level]| {
-        book.apply(bids, asks, 0);
-        reached = (last_id, transaction_ms);
-    });
+    events.for_each_from(
+        snapshot.last_update_id,
+        |last_id, transaction_ms, bids: &[Level], asks: &[Level]| {
+            book.apply(bids, asks, 0);
+            reached = (last_id, transaction_ms);
+        },
+    );
     reached
 }

@@ -155,7 +155,13 @@ impl LinkState {
     }
 
     /// Opens the connection if it is time, and subscribes what is not subscribed yet.
-    pub fn drive(&mut self, now: Now, base_url: &str, stream_prefixes: &[String], actions: &mut VecDeque<Action>) {
+    pub fn drive(
+        &mut self,
+        now: Now,
+        base_url: &str,
+        stream_prefixes: &[String],
+        actions: &mut VecDeque<Action>,
+    ) {
         if let Some(generation) = self.life.begin(now) {
             let route = match self.route {
                 Route::Public => "public",
@@ -192,7 +198,12 @@ impl LinkState {
         }
         let _ = write!(text, "],\"id\":{id}}}");
         actions.push_back(Action::Send { link: self.link(), text });
-        self.unacked.push(Unacked { id, deadline_mono_ns: now.mono_ns + ACK_DEADLINE_MS * 1_000_000, from, to });
+        self.unacked.push(Unacked {
+            id,
+            deadline_mono_ns: now.mono_ns + ACK_DEADLINE_MS * 1_000_000,
+            from,
+            to,
+        });
     }
 
     /// Asks again for one stream that was acknowledged and stayed silent.

@@ -23,9 +23,7 @@ use crate::limits::{
     FIRST_DATA_DEADLINE_MS, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
 };
 use crate::publisher::Stamp;
-use codec::record::{
-    GapBody, InstrumentBody, Level, MISSED_UNKNOWN, NO_INSTRUMENT, QuoteBody,
-};
+use codec::record::{GapBody, InstrumentBody, Level, MISSED_UNKNOWN, NO_INSTRUMENT, QuoteBody};
 use codec::time::Now;
 use codec::venues::binance::{BookTicker, Decoder, Message};
 use codec::venues::rest_binance::InstrumentInfo;
@@ -142,7 +140,9 @@ impl BinanceSession {
             let info = listed.iter().find(|info| info.symbol == *name && !info.coin_margined);
             let body = info.map_or_else(|| unknown_body(name), instrument_body);
             let Some(body) = body else {
-                (out.events)(Event::new(Severity::Error, Some(VENUE), "symbol name too long, not carried").about(name));
+                (out.events)(
+                    Event::new(Severity::Error, Some(VENUE), "symbol name too long, not carried").about(name),
+                );
                 continue;
             };
             let index = self.add_symbol(name, body, now, out);
@@ -158,10 +158,12 @@ impl BinanceSession {
                 } else {
                     "symbol is not listed, not subscribed"
                 };
-                let nearest = listed.iter().map(|info| &*info.symbol).max_by(|a, b| {
-                    strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-                });
-                let detail = nearest.map_or_else(String::new, |nearest| format!("the nearest listed name is {nearest}"));
+                let nearest = listed
+                    .iter()
+                    .map(|info| &*info.symbol)
+                    .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+                let detail = nearest
+                    .map_or_else(String::new, |nearest| format!("the nearest listed name is {nearest}"));
                 (out.events)(Event::new(Severity::Error, Some(VENUE), what).about(name).detail(&detail));
             }
         }
@@ -191,7 +193,8 @@ impl BinanceSession {
             // One place is kept for the heartbeat.
             for chunk in streams.chunks(limit - 1) {
                 let link = self.links.len() as Link;
-                let backoff = Backoff::new(self.settings.reconnect_delay_ms, self.settings.max_reconnect_delay_ms);
+                let backoff =
+                    Backoff::new(self.settings.reconnect_delay_ms, self.settings.max_reconnect_delay_ms);
                 let mut state = LinkState::new(link, route, self.settings.max_messages_per_second, backoff);
                 state.carried.extend_from_slice(chunk);
                 let has_heartbeat = chunk.iter().any(|carried| carried.name == StreamName::MarkPrice);
@@ -365,8 +368,12 @@ impl BinanceSession {
             BookEvent::Joined => (Severity::Info, "book joined its snapshot", ""),
             BookEvent::Resumed => (Severity::Info, "book went on without a loss", ""),
             BookEvent::Reseeded => (Severity::Debug, "book seeded anew", ""),
-            BookEvent::SnapshotTooOld => (Severity::Debug, "snapshot older than the buffered events, asked again", ""),
-            BookEvent::Lost(reason) => (Severity::Warn, "book lost its place, resynchronising", reason.as_str()),
+            BookEvent::SnapshotTooOld => {
+                (Severity::Debug, "snapshot older than the buffered events, asked again", "")
+            }
+            BookEvent::Lost(reason) => {
+                (Severity::Warn, "book lost its place, resynchronising", reason.as_str())
+            }
         };
         (out.events)(Event::new(severity, Some(VENUE), what).about(&self.symbols[index].name).detail(detail));
     }
@@ -410,7 +417,11 @@ impl BinanceSession {
         {
             out.actions.push_back(Action::Fetch(FetchRequest {
                 venue: VENUE,
-                query: Query::AggTrades { symbol: symbol.name.clone(), from_id: wish.from_id, limit: wish.limit },
+                query: Query::AggTrades {
+                    symbol: symbol.name.clone(),
+                    from_id: wish.from_id,
+                    limit: wish.limit,
+                },
                 instrument,
                 token: wish.token,
                 priority: Priority::Repair,
@@ -427,7 +438,9 @@ impl BinanceSession {
             let Some(trouble) = link.trouble(now, SilenceLimits { stale_ms, reconnect_ms }) else { continue };
             let (what, reason) = match trouble {
                 LinkTrouble::ConnectTimeout => ("connection took too long, given up", Reason::Disconnect),
-                LinkTrouble::AckTimeout => ("subscription not acknowledged, reconnecting", Reason::Disconnect),
+                LinkTrouble::AckTimeout => {
+                    ("subscription not acknowledged, reconnecting", Reason::Disconnect)
+                }
                 LinkTrouble::Silent => ("connection silent, its streams are stale", Reason::Silence),
                 LinkTrouble::Dead => ("connection silent, reconnecting", Reason::Silence),
             };
@@ -463,13 +476,22 @@ impl BinanceSession {
                     continue;
                 }
                 let link = self.links[at].link();
-                let mut cx = BookContext { publisher: out.publisher, instrument: symbol.instrument, source: link, now };
+                let mut cx = BookContext {
+                    publisher: out.publisher,
+                    instrument: symbol.instrument,
+                    source: link,
+                    now,
+                };
                 book.set_state(State::Down, Reason::NoFirstData, &mut cx);
                 symbol.asked_again[carried.name as usize] = true;
                 (out.events)(
-                    Event::new(Severity::Warn, Some(VENUE), "stream acknowledged but silent, asked for again")
-                        .about(&symbol.name)
-                        .detail("depth"),
+                    Event::new(
+                        Severity::Warn,
+                        Some(VENUE),
+                        "stream acknowledged but silent, asked for again",
+                    )
+                    .about(&symbol.name)
+                    .detail("depth"),
                 );
                 self.links[at].resubscribe(carried, &self.stream_prefixes, now, out.actions);
             }
@@ -522,7 +544,14 @@ impl Symbol {
         }
     }
 
-    fn on_quote(&mut self, update_id: u64, quote: (Level, Level), stamp: &Stamp, now: Now, out: &mut Out<'_>) {
+    fn on_quote(
+        &mut self,
+        update_id: u64,
+        quote: (Level, Level),
+        stamp: &Stamp,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         let Some(sync) = &mut self.quote else { return };
         if update_id <= sync.update_id {
             return;
@@ -532,7 +561,12 @@ impl Symbol {
             let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
             out.publisher.gap(VENUE, self.instrument, Stream::Quotes, &body, now);
         }
-        sync.state.set(out.publisher, (VENUE, self.instrument, Stream::Quotes), (State::Live, Reason::None), now);
+        sync.state.set(
+            out.publisher,
+            (VENUE, self.instrument, Stream::Quotes),
+            (State::Live, Reason::None),
+            now,
+        );
         out.publisher.quote(stamp, &QuoteBody { bid: quote.0, ask: quote.1 });
     }
 
@@ -609,7 +643,14 @@ impl Session for BinanceSession {
         self.tell_venue(now, out);
     }
 
-    fn on_closed(&mut self, link: Link, generation: Generation, cause: &CloseCause, now: Now, out: &mut Out<'_>) {
+    fn on_closed(
+        &mut self,
+        link: Link,
+        generation: Generation,
+        cause: &CloseCause,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         let Some(at) = self.links.iter().position(|state| state.link() == link) else { return };
         if !self.links[at].life.is_current(generation) {
             return;
@@ -645,8 +686,12 @@ impl Session for BinanceSession {
                 Some(index) => {
                     let symbol = &mut symbols[index];
                     if let Some(book) = &mut symbol.book {
-                        let mut cx =
-                            BookContext { publisher: out.publisher, instrument: symbol.instrument, source: link, now };
+                        let mut cx = BookContext {
+                            publisher: out.publisher,
+                            instrument: symbol.instrument,
+                            source: link,
+                            now,
+                        };
                         match book.on_depth(&depth, &mut cx) {
                             BookEvent::Nothing => {}
                             event => book_event = Some((index, event)),
@@ -724,15 +769,20 @@ impl Session for BinanceSession {
                     let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
                     self.instruments_at_mono_ns = Some(now.mono_ns + delay_ms * 1_000_000);
                     (out.events)(
-                        Event::new(Severity::Error, Some(VENUE), "instrument list could not be fetched, trying again")
-                            .detail(&format!("{error:?}"))
-                            .number(delay_ms),
+                        Event::new(
+                            Severity::Error,
+                            Some(VENUE),
+                            "instrument list could not be fetched, trying again",
+                        )
+                        .detail(&format!("{error:?}"))
+                        .number(delay_ms),
                     );
                 }
             }
             return;
         }
-        let Some(index) = self.symbols.iter().position(|symbol| symbol.instrument == request.instrument) else {
+        let Some(index) = self.symbols.iter().position(|symbol| symbol.instrument == request.instrument)
+        else {
             return;
         };
         let symbol = &mut self.symbols[index];
@@ -752,7 +802,9 @@ impl Session for BinanceSession {
             }
             (Err(error), book, trades) => {
                 match (&request.query, book, trades) {
-                    (Query::Book { .. }, Some(book), _) => book.on_snapshot_failed(request.token, &error, now),
+                    (Query::Book { .. }, Some(book), _) => {
+                        book.on_snapshot_failed(request.token, &error, now)
+                    }
                     (Query::AggTrades { .. }, _, Some(trades)) => {
                         trades.on_failed(request.token, &error, out.publisher, &stamp, now);
                     }

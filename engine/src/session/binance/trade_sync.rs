@@ -5,7 +5,8 @@
 
 use crate::fetch::FetchError;
 use crate::limits::{
-    AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS, FILL_TRADES_MAX,
+    AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS,
+    FILL_TRADES_MAX,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
@@ -114,7 +115,14 @@ impl TradeSync {
     }
 
     /// REST answered with rows in order of id.
-    pub fn on_rows(&mut self, token: u64, rows: &[AggTradeRow], publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    pub fn on_rows(
+        &mut self,
+        token: u64,
+        rows: &[AggTradeRow],
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
         if self.asked != Some(token) {
             return;
         }
@@ -137,7 +145,9 @@ impl TradeSync {
                 ..*stamp
             };
             match row.value {
-                Some((price, size)) => publisher.trade(&stamp, &TradeBody::new(price, size, row.side, row.agg_id)),
+                Some((price, size)) => {
+                    publisher.trade(&stamp, &TradeBody::new(price, size, row.side, row.agg_id))
+                }
                 None => gap(publisher, &stamp, Reason::Unrepresentable, row.agg_id, row.agg_id, now),
             }
         }
@@ -160,7 +170,14 @@ impl TradeSync {
     }
 
     /// REST did not answer.
-    pub fn on_failed(&mut self, token: u64, error: &FetchError, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    pub fn on_failed(
+        &mut self,
+        token: u64,
+        error: &FetchError,
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
         if self.asked != Some(token) {
             return;
         }
@@ -174,11 +191,19 @@ impl TradeSync {
                 self.retries = FILL_RETRIES_MAX;
                 self.retry_or_give_up(None, publisher, stamp, now);
             }
-            FetchError::Transient(_) | FetchError::Overflow => self.retry_or_give_up(None, publisher, stamp, now),
+            FetchError::Transient(_) | FetchError::Overflow => {
+                self.retry_or_give_up(None, publisher, stamp, now)
+            }
         }
     }
 
-    fn retry_or_give_up(&mut self, delay_ms: Option<u64>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    fn retry_or_give_up(
+        &mut self,
+        delay_ms: Option<u64>,
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
         if self.retries >= FILL_RETRIES_MAX {
             if let Some(missing) = self.missing.pop_front() {
                 gap(publisher, stamp, Reason::VenueHistoryExhausted, missing.next_id, missing.last_id, now);

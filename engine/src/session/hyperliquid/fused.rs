@@ -196,17 +196,30 @@ mod tests {
     use super::*;
 
     fn levels(pairs: &[(i64, i64)]) -> Vec<Level> {
-        pairs.iter().map(|&(price, size)| Level { price: Price::from_raw(price), size: Size::from_raw(size) }).collect()
+        pairs
+            .iter()
+            .map(|&(price, size)| Level { price: Price::from_raw(price), size: Size::from_raw(size) })
+            .collect()
     }
 
-    fn apply(book: &mut FusedBook, source: Source, time: u64, bids: &[(i64, i64)], asks: &[(i64, i64)]) -> Changes {
+    fn apply(
+        book: &mut FusedBook,
+        source: Source,
+        time: u64,
+        bids: &[(i64, i64)],
+        asks: &[(i64, i64)],
+    ) -> Changes {
         let mut changes = Changes::default();
         book.apply(source, time, &levels(bids), &levels(asks), 0, &mut changes);
         changes
     }
 
     fn bids(book: &FusedBook) -> Vec<(i64, i64, u64)> {
-        book.book().bids.iter().map(|held| (held.level.price.raw(), held.level.size.raw(), held.source_ts_ns)).collect()
+        book.book()
+            .bids
+            .iter()
+            .map(|held| (held.level.price.raw(), held.level.size.raw(), held.source_ts_ns))
+            .collect()
     }
 
     fn seeded() -> FusedBook {
@@ -222,7 +235,10 @@ mod tests {
         apply(&mut book, Source::Fast, 11, &[(99, 2), (98, 2), (97, 2), (95, 2), (94, 2)], &[(101, 1)]);
         let held = bids(&book);
         // 100 and 96 are proven gone, 93 and worse stay with their older source.
-        assert_eq!(&held[..6], &[(99, 2, 11), (98, 2, 11), (97, 2, 11), (95, 2, 11), (94, 2, 11), (93, 1, 10)]);
+        assert_eq!(
+            &held[..6],
+            &[(99, 2, 11), (98, 2, 11), (97, 2, 11), (95, 2, 11), (94, 2, 11), (93, 1, 10)]
+        );
         assert_eq!(held.len(), 5 + 13);
     }
 
@@ -247,9 +263,18 @@ mod tests {
         let mut book = seeded();
         apply(&mut book, Source::Fast, 20, &[(99, 2), (98, 2), (97, 2), (96, 2), (95, 2)], &[(101, 1)]);
         apply(&mut book, Source::Bbo, 22, &[(98, 9)], &[(101, 2)]);
-        let changes = apply(&mut book, Source::Default, 15, &[(100, 5), (99, 5), (97, 5), (94, 5), (90, 5)], &[(101, 5)]);
+        let changes = apply(
+            &mut book,
+            Source::Default,
+            15,
+            &[(100, 5), (99, 5), (97, 5), (94, 5), (90, 5)],
+            &[(101, 5)],
+        );
         assert_eq!(changes.bids.iter().filter(|level| level.size != Size::ZERO).count(), 2);
-        assert_eq!(bids(&book), [(98, 9, 22), (97, 2, 20), (96, 2, 20), (95, 2, 20), (94, 5, 15), (90, 5, 15)]);
+        assert_eq!(
+            bids(&book),
+            [(98, 9, 22), (97, 2, 20), (96, 2, 20), (95, 2, 20), (94, 5, 15), (90, 5, 15)]
+        );
         assert_eq!(book.time_ns(), 22);
     }
 

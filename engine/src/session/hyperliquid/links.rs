@@ -40,7 +40,9 @@ impl Channel {
             Self::Bbo => ("bbo", ""),
             Self::Trades => ("trades", ""),
         };
-        format!("{{\"method\":\"subscribe\",\"subscription\":{{\"type\":\"{kind}\",\"coin\":{coin_json}{more}}}}}")
+        format!(
+            "{{\"method\":\"subscribe\",\"subscription\":{{\"type\":\"{kind}\",\"coin\":{coin_json}{more}}}}}"
+        )
     }
 }
 
@@ -148,7 +150,14 @@ impl LinkState {
     }
 
     /// Opens the connection if it is time, subscribes what is not subscribed yet, pings.
-    pub fn drive(&mut self, now: Now, url: &str, coins_json: &[String], pace: &mut Pace, actions: &mut VecDeque<Action>) {
+    pub fn drive(
+        &mut self,
+        now: Now,
+        url: &str,
+        coins_json: &[String],
+        pace: &mut Pace,
+        actions: &mut VecDeque<Action>,
+    ) {
         if self.carried.is_empty() {
             return;
         }
@@ -183,7 +192,8 @@ impl LinkState {
         if self.pong_due_mono_ns.is_some_and(|due| now.mono_ns >= due) {
             return Some(LinkTrouble::PongTimeout);
         }
-        let late = |ack: &Ack| matches!(ack, Ack::Due { deadline_mono_ns } if now.mono_ns >= *deadline_mono_ns);
+        let late =
+            |ack: &Ack| matches!(ack, Ack::Due { deadline_mono_ns } if now.mono_ns >= *deadline_mono_ns);
         if self.acks.iter().any(late) {
             return Some(LinkTrouble::AckTimeout);
         }

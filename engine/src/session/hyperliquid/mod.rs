@@ -20,7 +20,8 @@ use crate::event::{Event, Severity};
 use crate::fetch::{Answer, FetchRequest, Fetched, Priority, Query};
 use crate::limits::{
     BOOK_CHECK_INTERVAL_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST, HYPERLIQUID_DEFAULT_SILENT_MS,
-    HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_RECONNECT_FACTOR, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
+    HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_RECONNECT_FACTOR, INSTRUMENTS_RETRY_FIRST_MS,
+    INSTRUMENTS_RETRY_LAST_MS,
 };
 use crate::publisher::Stamp;
 use codec::decimal::Size;
@@ -257,9 +258,12 @@ impl HyperliquidSession {
         for name in &chosen {
             let found = self.listed.find(name);
             let (is_listed, carried) = (found.is_some(), found.is_some_and(|found| !found.delisted()));
-            let body = found.map_or_else(|| unknown_body(name, InstrumentStatus::Delisted), |found| found.body(name));
+            let body = found
+                .map_or_else(|| unknown_body(name, InstrumentStatus::Delisted), |found| found.body(name));
             let Some(body) = body else {
-                (out.events)(Event::new(Severity::Error, Some(VENUE), "symbol name too long, not carried").about(name));
+                (out.events)(
+                    Event::new(Severity::Error, Some(VENUE), "symbol name too long, not carried").about(name),
+                );
                 continue;
             };
             let index = self.add_symbol(name, body, now, out);
@@ -312,12 +316,17 @@ impl HyperliquidSession {
             deep.truncate(limit.saturating_sub(fresh.len()));
             fresh.truncate(limit);
             (out.events)(
-                Event::new(Severity::Warn, Some(VENUE), "more subscriptions than max_subscriptions, some left out")
-                    .number((before - fresh.len() - deep.len()) as u64),
+                Event::new(
+                    Severity::Warn,
+                    Some(VENUE),
+                    "more subscriptions than max_subscriptions, some left out",
+                )
+                .number((before - fresh.len() - deep.len()) as u64),
             );
         }
         for (link, carried) in [(FRESH_LINK, fresh), (DEEP_LINK, deep)] {
-            let backoff = Backoff::new(self.settings.reconnect_delay_ms, self.settings.max_reconnect_delay_ms);
+            let backoff =
+                Backoff::new(self.settings.reconnect_delay_ms, self.settings.max_reconnect_delay_ms);
             let mut state = LinkState::new(link, backoff);
             state.carried = carried;
             self.links.push(state);
@@ -446,29 +455,37 @@ impl HyperliquidSession {
     fn tick_links(&mut self, now: Now, out: &mut Out<'_>) {
         for at in 0..self.links.len() {
             let link = &mut self.links[at];
-            let default_ms =
-                if link.link() == FRESH_LINK && self.sources.has_fast() && self.settings.wants(Stream::Orderbook) {
-                    HYPERLIQUID_FAST_SILENT_MS
-                } else if link.link() == DEEP_LINK {
-                    HYPERLIQUID_DEFAULT_SILENT_MS
-                } else {
-                    // Quotes and trades alone may be quiet for long; the pong proves the connection.
-                    u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
-                };
+            let default_ms = if link.link() == FRESH_LINK
+                && self.sources.has_fast()
+                && self.settings.wants(Stream::Orderbook)
+            {
+                HYPERLIQUID_FAST_SILENT_MS
+            } else if link.link() == DEEP_LINK {
+                HYPERLIQUID_DEFAULT_SILENT_MS
+            } else {
+                // Quotes and trades alone may be quiet for long; the pong proves the connection.
+                u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
+            };
             let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms).max(1));
-            let limits =
-                SilenceLimits { stale_ms, reconnect_ms: stale_ms.saturating_mul(HYPERLIQUID_RECONNECT_FACTOR) };
+            let limits = SilenceLimits {
+                stale_ms,
+                reconnect_ms: stale_ms.saturating_mul(HYPERLIQUID_RECONNECT_FACTOR),
+            };
             link.drive(now, &self.settings.websocket_url, &self.coins_json, &mut self.pace, out.actions);
             let Some(trouble) = link.trouble(now, limits) else { continue };
             let (what, reason) = match trouble {
                 LinkTrouble::ConnectTimeout => ("connection took too long, given up", Reason::Disconnect),
-                LinkTrouble::AckTimeout => ("subscription not acknowledged, reconnecting", Reason::Disconnect),
+                LinkTrouble::AckTimeout => {
+                    ("subscription not acknowledged, reconnecting", Reason::Disconnect)
+                }
                 LinkTrouble::PongTimeout => ("ping not answered, reconnecting", Reason::Silence),
                 LinkTrouble::Silent => ("connection silent, its streams are stale", Reason::Silence),
                 LinkTrouble::Dead => ("connection silent, reconnecting", Reason::Silence),
             };
             (out.events)(
-                Event::new(Severity::Warn, Some(VENUE), what).about(link_name(link.link())).number(link.link().into()),
+                Event::new(Severity::Warn, Some(VENUE), what)
+                    .about(link_name(link.link()))
+                    .number(link.link().into()),
             );
             if trouble == LinkTrouble::Silent {
                 self.stale_link(at, now, out);
@@ -559,7 +576,14 @@ impl Symbol {
         }
     }
 
-    fn on_frame(&mut self, frame: &Frame<'_>, link: Link, changes: &mut Changes, now: Now, out: &mut Out<'_>) {
+    fn on_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        link: Link,
+        changes: &mut Changes,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         let instrument = self.instrument;
         let Some(book) = &mut self.book else { return };
         let of = (VENUE, instrument, Stream::Orderbook);
@@ -571,7 +595,8 @@ impl Symbol {
             Source::Bbo => {}
         }
         book.state.touch(now);
-        if matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price) {
+        if matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price)
+        {
             let body = GapBody::new(Reason::Crossed, 1, 0, 0);
             out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
             book.state.set(out.publisher, of, (State::Stale, Reason::Crossed), now);
@@ -613,7 +638,15 @@ impl Symbol {
     }
 
     /// The best prices at a venue time: from a bbo, or from a book frame that is newer than the last bbo.
-    fn on_best(&mut self, time_ms: u64, best: QuoteBody, is_bbo: bool, link: Link, now: Now, out: &mut Out<'_>) {
+    fn on_best(
+        &mut self,
+        time_ms: u64,
+        best: QuoteBody,
+        is_bbo: bool,
+        link: Link,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         let Some(sync) = &mut self.quote else { return };
         sync.state.touch(now);
         let newer = if is_bbo { time_ms >= sync.time_ms } else { time_ms > sync.time_ms };
@@ -640,7 +673,14 @@ impl Symbol {
         out.publisher.quote(&stamp, &best);
     }
 
-    fn on_book(&mut self, frame: &L2Book<'_>, link: Link, changes: &mut Changes, now: Now, out: &mut Out<'_>) {
+    fn on_book(
+        &mut self,
+        frame: &L2Book<'_>,
+        link: Link,
+        changes: &mut Changes,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         if frame.unrepresentable > 0 {
             self.on_unrepresentable(now, out);
             return;
@@ -794,7 +834,9 @@ impl Session for HyperliquidSession {
             return;
         }
         self.links[at].on_connected(now);
-        (out.events)(Event::new(Severity::Info, Some(VENUE), "connected").about(link_name(link)).number(link.into()));
+        (out.events)(
+            Event::new(Severity::Info, Some(VENUE), "connected").about(link_name(link)).number(link.into()),
+        );
         for &Carried { symbol, .. } in &self.links[at].carried {
             let symbol = &mut self.symbols[symbol];
             let instrument = symbol.instrument;
@@ -805,11 +847,24 @@ impl Session for HyperliquidSession {
                 }
             });
         }
-        self.links[at].drive(now, &self.settings.websocket_url, &self.coins_json, &mut self.pace, out.actions);
+        self.links[at].drive(
+            now,
+            &self.settings.websocket_url,
+            &self.coins_json,
+            &mut self.pace,
+            out.actions,
+        );
         self.tell_venue(now, out);
     }
 
-    fn on_closed(&mut self, link: Link, generation: Generation, cause: &CloseCause, now: Now, out: &mut Out<'_>) {
+    fn on_closed(
+        &mut self,
+        link: Link,
+        generation: Generation,
+        cause: &CloseCause,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
         let Some(at) = self.links.iter().position(|state| state.link() == link) else { return };
         if !self.links[at].life.is_current(generation) {
             return;
@@ -818,7 +873,10 @@ impl Session for HyperliquidSession {
         let delay_ms = self.links[at].on_closed(now, &mut self.random);
         let (what, detail) = cause.describe();
         (out.events)(
-            Event::new(Severity::Warn, Some(VENUE), what).about(link_name(link)).detail(&detail).number(delay_ms),
+            Event::new(Severity::Warn, Some(VENUE), what)
+                .about(link_name(link))
+                .detail(&detail)
+                .number(delay_ms),
         );
         if was_open {
             self.lose_link(at, Reason::Disconnect, now, out);
@@ -900,9 +958,13 @@ impl Session for HyperliquidSession {
                 let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
                 self.instruments_at_mono_ns = Some(now.mono_ns + delay_ms * 1_000_000);
                 (out.events)(
-                    Event::new(Severity::Error, Some(VENUE), "instrument list could not be fetched, trying again")
-                        .detail(&format!("{error:?}"))
-                        .number(delay_ms),
+                    Event::new(
+                        Severity::Error,
+                        Some(VENUE),
+                        "instrument list could not be fetched, trying again",
+                    )
+                    .detail(&format!("{error:?}"))
+                    .number(delay_ms),
                 );
             }
         }
@@ -950,7 +1012,11 @@ struct Echo {
 
 impl Echo {
     fn of(subscription: &Subscription<'_>) -> Self {
-        Self { kind: subscription.kind.to_owned(), coin: subscription.coin.to_owned(), fast: subscription.fast }
+        Self {
+            kind: subscription.kind.to_owned(),
+            coin: subscription.coin.to_owned(),
+            fast: subscription.fast,
+        }
     }
 
     fn subscription(&self) -> Subscription<'_> {
