@@ -26,3 +26,14 @@ pub const CHECK_LEVELS: usize = 20;
 /// Trades in one venue message. Hyperliquid has sent 121; a longer array is refused by the decoder,
 /// counted, and told as a gap.
 pub const MESSAGE_TRADES_MAX: usize = 4096;
+
+/// Bytes of one document. Frames stay far below (the largest seen, `allDexsAssetCtxs`, has 116 KB), the
+/// largest REST body (Binance's exchangeInfo) has 1.2 MB. A larger one is refused as too large.
+pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Objects and arrays inside each other; the venues nest six deep. A deeper document is refused.
+pub const DOCUMENT_DEPTH_MAX: usize = 64;
+
+/// Bytes of the document a decoder's parser has memory for from the start: no frame of a hot channel has been
+/// larger. Larger ones make the buffers grow, which they then keep.
+pub const DOCUMENT_BYTES_START: usize = 64 * 1024;

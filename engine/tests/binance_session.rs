@@ -8,8 +8,8 @@ use codec::record::{Kind, Level, Record};
 use codec::venues::{rest_binance, rest_binance::ExchangeInfo};
 use codec::words::{Reason, State, Stream};
 use engine::fetch::{Answer, FetchError, FetchRequest, Query};
-use engine::session::Action;
 use engine::session::binance::BinanceSession;
+use engine::session::{Action, Session};
 use std::collections::BTreeMap;
 use support::{Bench, capture, settings};
 
@@ -22,7 +22,7 @@ fn exchange_info() -> ExchangeInfo {
 /// A session with both connections open and acknowledged.
 fn subscribed() -> Bench<BinanceSession> {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT"])));
-    bench.with(|session, now, out| engine::session::Session::on_start(session, now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().expect("asks for the instruments");
     assert_eq!(request.query, Query::Instruments);
     bench.answer(request, Ok(Answer::BinanceInstruments(exchange_info())));
@@ -38,7 +38,7 @@ fn connect(bench: &mut Bench<BinanceSession>) {
         _ => None,
     }) {
         bench.with(|session, now, out| {
-            engine::session::Session::on_connected(session, link, generation, now, out);
+            session.on_connected(link, generation, now, out);
         });
     }
     bench.pass_ms(10);
@@ -102,7 +102,7 @@ fn live() -> Bench<BinanceSession> {
 #[test]
 fn subscribes_each_stream_on_its_own_route() {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT"])));
-    bench.with(|session, now, out| engine::session::Session::on_start(session, now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     bench.answer(request, Ok(Answer::BinanceInstruments(exchange_info())));
     bench.pass_ms(10);
@@ -111,9 +111,7 @@ fn subscribes_each_stream_on_its_own_route() {
         Action::Connect { link, generation, url } => Some((*link, *generation, url.clone())),
         _ => None,
     }) {
-        bench.with(|session, now, out| {
-            engine::session::Session::on_connected(session, link, generation, now, out)
-        });
+        bench.with(|session, now, out| session.on_connected(link, generation, now, out));
         urls.push(url);
     }
     assert_eq!(urls, ["wss://venue/public/stream", "wss://venue/market/stream"]);
@@ -264,11 +262,11 @@ fn a_silent_connection_is_stale_then_made_anew() {
 #[test]
 fn an_unacknowledged_subscription_makes_the_connection_anew() {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT"])));
-    bench.with(|session, now, out| engine::session::Session::on_start(session, now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     bench.answer(request, Ok(Answer::BinanceInstruments(exchange_info())));
     bench.pass_ms(10);
-    bench.with(|session, now, out| engine::session::Session::on_connected(session, 0, 1, now, out));
+    bench.with(|session, now, out| session.on_connected(0, 1, now, out));
     bench.pass_ms(5_100);
     assert!(bench.take(|action| matches!(action, Action::Close { link: 0 }).then_some(())).is_some());
 }
@@ -306,7 +304,7 @@ fn a_hole_in_trades_is_told_and_filled_once() {
 #[test]
 fn an_unknown_symbol_is_down_and_the_rest_runs() {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT", "BTCUSDR"])));
-    bench.with(|session, now, out| engine::session::Session::on_start(session, now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     bench.answer(request, Ok(Answer::BinanceInstruments(exchange_info())));
     let mut down = Vec::new();
@@ -380,7 +378,7 @@ fn the_real_btcusdt_capture_is_followed_exactly() {
         }
         bench.now.mono_ns += 3_000_000;
         if index % 8 == 0 {
-            bench.with(|session, now, out| engine::session::Session::on_tick(session, now, out));
+            bench.with(Session::on_tick);
         }
         if let Some(body) = &snapshot_body
             && let Some(request) = bench.fetch()

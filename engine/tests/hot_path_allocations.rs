@@ -43,7 +43,7 @@ static ALLOCATOR: Counting = Counting;
 fn nothing_is_allocated_from_message_to_ring() {
     let Some(lines) = capture("binance_usdm/btcusdt_depth_ticker_trade_20240808.txt.gz") else { return };
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT"])));
-    bench.with(|session, now, out| session.on_start(now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     let info = r#"{"symbols":[{"symbol":"BTCUSDT","contractType":"PERPETUAL","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[]}]}"#;
     let info = rest_binance::exchange_info(&mut info.as_bytes().to_vec()).unwrap();
@@ -71,7 +71,7 @@ fn nothing_is_allocated_from_message_to_ring() {
             worst += made;
         }
         if index % 8 == 0 {
-            bench.with(|session, now, out| session.on_tick(now, out));
+            bench.with(Session::on_tick);
         }
         while let Some(request) = bench.fetch() {
             match (&request.query, snapshot.take()) {

@@ -45,7 +45,7 @@ fn acknowledge(bench: &mut Bench<HyperliquidSession>) {
 
 fn started(symbols: &[&str], sources: BookSources) -> Bench<HyperliquidSession> {
     let mut bench = Bench::new(HyperliquidSession::new(settings(symbols), sources));
-    bench.with(|session, now, out| session.on_start(now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     assert_eq!(request.query, Query::Instruments);
     let list = rest_hyperliquid::meta(&mut META.as_bytes().to_vec()).unwrap();
@@ -103,7 +103,7 @@ const HISTORY: u8 = flags::BACKFILL | flags::SNAPSHOT;
 #[test]
 fn a_delisted_coin_is_not_subscribed() {
     let mut bench = Bench::new(HyperliquidSession::new(settings(&["MATIC", "BTC"]), BookSources::Both));
-    bench.with(|session, now, out| session.on_start(now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     let list = rest_hyperliquid::meta(&mut META.as_bytes().to_vec()).unwrap();
     bench.answer(request, Ok(Answer::HyperliquidInstruments(list)));
@@ -195,7 +195,7 @@ fn after_a_reconnect_only_what_was_missed_follows() {
 #[test]
 fn already_subscribed_is_as_good_as_an_acknowledgement() {
     let mut bench = Bench::new(HyperliquidSession::new(settings(&["BTC"]), BookSources::Fast));
-    bench.with(|session, now, out| session.on_start(now, out));
+    bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     let list = rest_hyperliquid::meta(&mut META.as_bytes().to_vec()).unwrap();
     bench.answer(request, Ok(Answer::HyperliquidInstruments(list)));

@@ -13,6 +13,12 @@ use system::{Choice, Desk, PATIENCE, e8};
 
 type Levels = Vec<(i64, i64)>;
 
+/// A level as a record told it: is it a bid, price, size, its source's time in ms.
+type TimedLevels = Vec<(bool, i64, i64, u64)>;
+
+/// A price and size, if the side has any.
+type Top = Option<(i64, i64)>;
+
 fn truth(levels: &[sim::Level]) -> Levels {
     levels.iter().map(|level| (level.price_e8, level.size_e8)).collect()
 }
@@ -178,11 +184,11 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
     let mut names = BTreeMap::new();
     let mut books: BTreeMap<u32, Book<TimedLevel>> = BTreeMap::new();
     let mut live: BTreeMap<u32, bool> = BTreeMap::new();
-    let mut checks: Vec<(String, u64, Vec<(bool, i64, i64, u64)>)> = Vec::new();
+    let mut checks: Vec<(String, TimedLevels)> = Vec::new();
     let begun = Instant::now();
     let mut cuts = [Duration::from_secs(4), Duration::from_secs(9)].into_iter().peekable();
     let (mut states, mut quotes) = (0, 0);
-    let mut best: Vec<(String, u64, Option<(i64, i64)>, Option<(i64, i64)>)> = Vec::new();
+    let mut best: Vec<(String, u64, Top, Top)> = Vec::new();
     while begun.elapsed() < Duration::from_secs(16) {
         if cuts.next_if(|at| begun.elapsed() > *at).is_some() {
             venue.fault(Fault::Cut { route: None, how: CutHow::Drop }).unwrap();
@@ -224,14 +230,14 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
                     top(book.asks.best()),
                 ));
                 if states % 8 == 0 {
-                    checks.push((symbol, header.ts_event_ns / 1_000_000, held));
+                    checks.push((symbol, held));
                 }
             }
         }
     }
     let market = venue.market();
     let mut compared = 0;
-    for (symbol, _, held) in &checks {
+    for (symbol, held) in &checks {
         let mut at: BTreeMap<u64, sim::TruthBook> = BTreeMap::new();
         for (is_bid, price, size, time_ms) in held {
             let book =

@@ -305,7 +305,7 @@ fn garbage_for_a_while_harms_nobody() {
             seed ^= seed << 17;
             bytes.push(seed as u8);
         }
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             // A length that may well be complete.
             bytes.iter_mut().take(2).for_each(|byte| *byte = 0);
         }

@@ -5,22 +5,11 @@
 
 use super::DecodeError;
 use crate::decimal::{DecimalError, PRICE_DECIMALS, Price, Size, parse_fixed};
-use crate::limits;
+use crate::limits::{self, DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX};
 use crate::record::Level;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 use simd_json::{Buffers, Node, StaticNode, Tape};
-
-/// Bytes of one document. Frames stay far below (the largest seen, `allDexsAssetCtxs`, has 116 KB), the
-/// largest REST body (Binance's exchangeInfo) has 1.2 MB. A larger one is refused as too large.
-const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Objects and arrays inside each other; the venues nest six deep. A deeper document is refused.
-const DEPTH_MAX: usize = 64;
-
-/// Bytes of the document a decoder's parser has memory for from the start: no frame of a hot channel has been
-/// larger. Larger ones make the buffers grow, which they then keep.
-pub const DOCUMENT_BYTES_START: usize = 64 * 1024;
 
 /// Parses one document with memory of its own, for REST bodies.
 pub fn read_once<R>(
@@ -44,7 +33,7 @@ impl General {
     pub fn new(bytes: usize) -> Self {
         let mut parser = Self {
             padded: std::vec::Vec::new(),
-            buffers: Buffers::with_max_depth(0, DEPTH_MAX),
+            buffers: Buffers::with_max_depth(0, DOCUMENT_DEPTH_MAX),
             tape: Tape(std::vec::Vec::new()),
             // A level of eighteen bytes needs 28: itself, and where its three nodes begin.
             arena: Bump::with_capacity(2 * bytes),

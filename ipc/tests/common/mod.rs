@@ -119,7 +119,7 @@ impl Records {
     pub fn trade(&mut self, id: u32, trade_id: u64, flags: u8) -> Vec<u64> {
         let header = self.header(Kind::Trade, Stream::Trades, id, true);
         let header = Header { flags, ts_event_ns: header.ts_event_ns + trade_id * 1000, ..header };
-        let side = if trade_id % 2 == 0 { Side::Buy } else { Side::Sell };
+        let side = if trade_id.is_multiple_of(2) { Side::Buy } else { Side::Sell };
         let price = level(100.0 + trade_id as f64, 2.0);
         self.builder.fixed(header, &TradeBody::new(price.price, price.size, side, trade_id)).words().to_vec()
     }

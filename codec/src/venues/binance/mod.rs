@@ -6,9 +6,10 @@
 pub(super) mod general;
 mod scan;
 
-use super::general::{DOCUMENT_BYTES_START, General};
+use super::general::General;
 use super::{DecodeError, side_buffer};
 use crate::decimal::{Price, Size};
+use crate::limits::DOCUMENT_BYTES_START;
 use crate::record::Level;
 use crate::words::Side;
 

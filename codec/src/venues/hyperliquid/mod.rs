@@ -9,9 +9,10 @@ mod subscription;
 
 pub use subscription::{Subscription, parse_subscription};
 
-use super::general::{DOCUMENT_BYTES_START, General};
+use super::general::General;
 use super::{DecodeError, side_buffer};
 use crate::decimal::{Price, Size};
+use crate::limits::DOCUMENT_BYTES_START;
 use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
 use crate::words::Side;
