@@ -20,12 +20,12 @@ demo:
 
 test: test-rust test-python
 
+# One build serves both: with the tests cargo also builds the programs that they start.
 test-rust:
-	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
 test-python: $(VENV)/ready
-	$(CARGO) build --locked -p sim -p engine --bins
+	$(CARGO) test --locked --workspace --no-run
 	SLIPSTREAM_REQUIRE_DAEMON=1 SLIPSTREAM_BIN_DIR=$(BIN_DIR) $(VENV)/bin/python -m pytest -q python
 
 build:

@@ -183,13 +183,19 @@ impl<L: BookLevel> BookSide<L> {
         self.find(self.key(price)).ok().map(|at| self.levels[at].level().size)
     }
 
+    /// Venue time of the source of the level at a price, if one is there.
+    #[must_use]
+    pub fn source_at(&self, price: Price) -> Option<u64> {
+        self.find(self.key(price)).ok().map(|at| self.levels[at].source_ts_ns())
+    }
+
     /// The level at `index` from the best.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&L> {
         self.levels.len().checked_sub(index + 1).map(|at| &self.levels[at])
     }
 
-    /// Removes every level for which `gone` holds.
+    /// Removes every level for which `gone` holds; asks from the worst to the best.
     pub fn remove_where(&mut self, mut gone: impl FnMut(&L) -> bool) {
         self.levels.retain(|level| !gone(level));
     }

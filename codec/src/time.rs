@@ -9,3 +9,18 @@ pub struct Now {
     /// every time stamp.
     pub wall_ns: u64,
 }
+
+/// Nanoseconds of so many milliseconds. A time or delay from outside may be any number: beyond the range it is
+/// the last one there is, five centuries hence.
+#[must_use]
+pub const fn ns_of_ms(ms: u64) -> u64 {
+    ms.saturating_mul(1_000_000)
+}
+
+impl Now {
+    /// The monotonic time so many milliseconds from now.
+    #[must_use]
+    pub const fn after_ms(self, ms: u64) -> u64 {
+        self.mono_ns.saturating_add(ns_of_ms(ms))
+    }
+}

@@ -207,6 +207,10 @@ impl Driver {
         while taken < SIDE_ITEMS_PER_TURN_MAX {
             let Ok(interest) = self.interest.pop() else { break };
             taken += 1;
+            if interest.resend {
+                self.publisher.resend_book(interest.instrument);
+                continue;
+            }
             // Instrument numbers are the run's: each session knows its own.
             for seat in &mut self.seats {
                 seat.session.on_interest(interest.instrument, interest.stream, interest.wanted);
@@ -477,6 +481,9 @@ impl Driver {
     }
 
     fn tick(&mut self, now: Now) {
+        if self.publisher.any_lost() {
+            self.publisher.tell_losses(now);
+        }
         for seat in 0..self.seats.len() {
             call!(self, seat, |session, out| session.on_tick(now, out));
             if !self.actions.is_empty() {
@@ -513,14 +520,16 @@ impl Agent for Driver {
             return 1;
         }
         let mut work = self.take_from_side(now);
-        if now.mono_ns >= self.next_tick_ns {
-            self.next_tick_ns = now.mono_ns + TICK_MS * 1_000_000;
-            self.tick(now);
-        }
         let stalled = self.is_stalled(now);
         self.look(stalled);
         if !stalled {
             work += self.serve_ready();
+        }
+        // After the sockets: what waited in the kernel while this thread was not run is no silence.
+        let now = self.clock.now();
+        if now.mono_ns >= self.next_tick_ns {
+            self.next_tick_ns = now.after_ms(TICK_MS);
+            self.tick(now);
         }
         self.idle = work == 0;
         work

@@ -58,7 +58,11 @@ struct OutletState {
     outlet: Outlet,
     /// Records lost per instrument and stream since the last gap told there.
     lost: Vec<[u64; STREAMS]>,
+    /// Of a book's losses, those told already: the first is, at once.
+    told: Vec<u64>,
     any_lost: bool,
+    /// Books published anew in this tick.
+    republished: usize,
     dropped: u64,
 }
 
@@ -85,7 +89,14 @@ impl Publisher {
     pub fn new(run_id: u64, outlets: Vec<Outlet>) -> Self {
         let outlets = outlets
             .into_iter()
-            .map(|outlet| OutletState { outlet, lost: Vec::new(), any_lost: false, dropped: 0 })
+            .map(|outlet| OutletState {
+                outlet,
+                lost: Vec::new(),
+                told: Vec::new(),
+                any_lost: false,
+                republished: 0,
+                dropped: 0,
+            })
             .collect();
         Self {
             run_id,
@@ -108,6 +119,7 @@ impl Publisher {
         self.instruments.push(Instrument { venue, body, sequences: [0; STREAMS] });
         for outlet in &mut self.outlets {
             outlet.lost.push([0; STREAMS]);
+            outlet.told.push(0);
         }
         self.tell_instrument(id, now);
         id
@@ -248,17 +260,35 @@ impl Publisher {
         let record = build_snapshot(&mut self.builder, header, book)?;
         for outlet in &mut self.outlets {
             if outlet.wants_snapshot(stamp.instrument) {
+                outlet.republished += 1;
                 outlet.push(&mut self.gap_builder, record, Importance::Normal);
             }
         }
         Ok(())
     }
 
-    /// Tells the losses of streams other than books, where there is room again.
-    pub fn tell_losses(&mut self) {
+    /// A consumer can no longer vouch for its copy of a book: it gets the whole book again with the next tick.
+    pub fn resend_book(&mut self, instrument: u32) {
         for outlet in &mut self.outlets {
+            if let Some(lost) = outlet.lost.get_mut(instrument as usize) {
+                // Nothing was lost here, so nothing is told; the mark asks for the snapshot.
+                let lost = &mut lost[Stream::Orderbook.number() as usize];
+                if *lost == 0 {
+                    *lost = 1;
+                    outlet.told[instrument as usize] = 1;
+                    outlet.any_lost = true;
+                }
+            }
+        }
+    }
+
+    /// Tells the losses of streams other than books, where there is room again, and lets books be published
+    /// anew, so many per call: once per tick.
+    pub fn tell_losses(&mut self, now: Now) {
+        for outlet in &mut self.outlets {
+            outlet.republished = 0;
             if outlet.any_lost && !outlet.outlet.producer.nearly_full() {
-                outlet.tell_losses(&mut self.gap_builder, &self.instruments, self.run_id);
+                outlet.tell_losses(&mut self.gap_builder, &self.instruments, self.run_id, now);
             }
         }
     }
@@ -384,13 +414,14 @@ impl OutletState {
     fn wants_snapshot(&self, instrument: u32) -> bool {
         self.any_lost
             && self.lost_of(instrument, Stream::Orderbook) > 0
+            && self.republished < REPUBLISH_PER_TICK_MAX
             && !self.outlet.producer.nearly_full()
     }
 
     fn push(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>, importance: Importance) {
         let may_follow = !self.any_lost || self.tell_before(gap_builder, record);
         if !may_follow || !self.outlet.producer.push(record, importance) {
-            self.lose(record);
+            self.lose(gap_builder, record);
         }
     }
 
@@ -408,15 +439,19 @@ impl OutletState {
         if record.kind() == Kind::BookDelta {
             return false;
         }
-        let told = push_gap(&mut self.outlet.producer, gap_builder, header, *lost);
+        let is_book = stream == Stream::Orderbook.number() as usize;
+        let told_before = if is_book { self.told[instrument] } else { 0 };
+        let told = *lost == told_before
+            || push_gap(&mut self.outlet.producer, gap_builder, header, *lost - told_before);
         if told {
             *lost = 0;
+            self.told[instrument] = if is_book { 0 } else { self.told[instrument] };
         }
         told
     }
 
     #[cold]
-    fn lose(&mut self, record: Record<'_>) {
+    fn lose(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>) {
         self.dropped += 1;
         if !takes_sequence(record.kind()) {
             return;
@@ -429,11 +464,23 @@ impl OutletState {
         {
             *lost += 1;
             self.any_lost = true;
+            // A book that lost a change is wrong from here on: that is told at once, from the reserve. What
+            // follows it until the next snapshot is told with that.
+            if *lost == 1 && header.stream == Stream::Orderbook.number() {
+                let told = push_gap(&mut self.outlet.producer, gap_builder, header, 1);
+                self.told[header.instrument as usize] = u64::from(told);
+            }
         }
     }
 
     #[cold]
-    fn tell_losses(&mut self, gap_builder: &mut RecordBuilder, instruments: &[Instrument], run_id: u64) {
+    fn tell_losses(
+        &mut self,
+        gap_builder: &mut RecordBuilder,
+        instruments: &[Instrument],
+        run_id: u64,
+        now: Now,
+    ) {
         let mut left = false;
         let mut told = 0;
         for (id, (lost, instrument)) in self.lost.iter_mut().zip(instruments).enumerate() {
@@ -449,6 +496,8 @@ impl OutletState {
                 }
                 let header = Header {
                     run_id,
+                    ts_event_ns: now.wall_ns,
+                    ts_recv_ns: now.wall_ns,
                     sequence: instrument.sequences[stream.number() as usize],
                     ..Header::of(Kind::Gap, instrument.venue, stream, id as u32)
                 };
@@ -557,7 +606,7 @@ mod tests {
             // A consumer that stalls for long stretches.
             if round % 20_000 == 19_999 {
                 account(&mut consumer, &mut replica, &mut last, &mut told);
-                publisher.tell_losses();
+                publisher.tell_losses(Now::default());
                 assert!(publisher.wants_snapshot(id));
                 publisher.republish_snapshot(&stamp, &truth).unwrap();
                 assert!(!publisher.wants_snapshot(id));

@@ -396,7 +396,7 @@ fn fetches_wishes_and_ticks_reach_the_session() {
     let outcome = Err(FetchError::Transient("no".into()));
     bench.answers.push(Fetched { request: asked, outcome }).unwrap();
     assert_eq!(bench.next(), Told::Fetched(1, Some(FetchError::Transient("no".into()))));
-    let wish = ipc::Interest { instrument: 42, stream: DataStream::Trades, wanted: true };
+    let wish = ipc::Interest { instrument: 42, stream: DataStream::Trades, wanted: true, resend: false };
     bench.interest.push(wish).unwrap();
     assert_eq!(bench.next(), Told::Interest(42));
     let ticks = bench.session.0.lock().unwrap().ticks;

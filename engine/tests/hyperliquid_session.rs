@@ -44,7 +44,13 @@ fn acknowledge(bench: &mut Bench<HyperliquidSession>) {
 }
 
 fn started(symbols: &[&str], sources: BookSources) -> Bench<HyperliquidSession> {
+    started_at(symbols, sources, None)
+}
+
+/// As [`started`], at this real time, ns.
+fn started_at(symbols: &[&str], sources: BookSources, wall_ns: Option<u64>) -> Bench<HyperliquidSession> {
     let mut bench = Bench::new(HyperliquidSession::new(settings(symbols), sources));
+    bench.now.wall_ns = wall_ns.unwrap_or(bench.now.wall_ns);
     bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     assert_eq!(request.query, Query::Instruments);
@@ -142,6 +148,36 @@ fn a_book_is_live_with_its_first_frame_and_stale_after_two_silent_seconds() {
     assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Live, Reason::None)]);
 }
 
+fn default_book(time_ms: u64) -> String {
+    fast(time_ms, 100, 101).replace(",\"fast\":true", "")
+}
+
+#[test]
+fn the_slow_source_does_not_make_up_for_the_silence_of_the_fast_one() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(1_000, 100, 101));
+    bench.records();
+    bench.pass_ms(2_100);
+    bench.message(1, &default_book(3_000));
+    bench.pass_ms(100);
+    assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Stale, Reason::Silence)]);
+    bench.message(0, &fast(3_500, 100, 101));
+    assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Live, Reason::None)]);
+}
+
+#[test]
+fn without_its_own_connection_a_book_or_quote_is_not_live() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(1_000, 100, 101));
+    bench.close(0, 1);
+    bench.records();
+    bench.message(1, &default_book(1_500));
+    bench.pass_ms(20);
+    assert!(!statuses(&mut bench, Stream::Orderbook).contains(&(State::Live, Reason::None)));
+    bench.message(1, &default_book(1_600));
+    assert!(statuses(&mut bench, Stream::Quotes).is_empty());
+}
+
 #[test]
 fn a_crossed_frame_is_told_and_not_served() {
     let mut bench = started(&["BTC"], BookSources::Both);
@@ -230,7 +266,7 @@ fn a_ping_goes_out_and_a_missing_pong_makes_the_connection_anew() {
 #[test]
 fn the_real_capture_gives_the_frames_books_and_each_trade_once() {
     let Some(lines) = capture("hyperliquid/btc_l2book_trades_20250126.txt.gz") else { return };
-    let mut bench = started(&["BTC"], BookSources::Default);
+    let mut bench = started_at(&["BTC"], BookSources::Default, Some(lines[0].0));
     bench.records();
     let mut decoder = codec::venues::hyperliquid::Decoder::new();
     let mut replica = codec::book::Book::<codec::book::TimedLevel>::new(64);

@@ -9,7 +9,7 @@ use crate::replica::history::{QuoteRow, TradeRow};
 use crate::replica::instrument::{FundingRow, LastQuote};
 use crate::topic::{Scope, Slot};
 use codec::protocol::message::{Names, StatusView, Times};
-use codec::record::{Header, Kind, NO_INSTRUMENT, Record, flags};
+use codec::record::{GapBody, Header, Kind, MISSED_UNKNOWN, NO_INSTRUMENT, Record, flags};
 use codec::time::Now;
 use codec::words::{Reason, State, Stream, Venue};
 
@@ -117,6 +117,7 @@ impl Core {
             add(&self.outlets.counters.broken_books_total, 1);
             let (venue, instrument, sequence) = (header.venue(), header.instrument, header.sequence);
             self.tell(Event::BookBroken { venue, instrument, sequence });
+            self.want_again(instrument);
         }
         self.publish_book(slot, Some(record), outcome, now);
     }
@@ -129,6 +130,7 @@ impl Core {
         add(&self.outlets.counters.check_mismatches_total, 1);
         let (venue, instrument, sequence) = (header.venue(), header.instrument, header.sequence);
         self.tell(Event::CheckMismatch { venue, instrument, sequence });
+        self.want_again(instrument);
         self.publish_book(slot, None, outcome, now);
     }
 
@@ -142,7 +144,11 @@ impl Core {
     ) {
         match outcome {
             BookOutcome::Quiet => return,
-            BookOutcome::Broken | BookOutcome::Repaired => self.publish_book_status(slot, now),
+            BookOutcome::Broken => {
+                self.publish_book_gap(slot, now);
+                self.publish_book_status(slot, now);
+            }
+            BookOutcome::Repaired => self.publish_book_status(slot, now),
             BookOutcome::Update | BookOutcome::Snapshot => {}
         }
         let instrument = self.replica.instrument(slot);
@@ -151,6 +157,27 @@ impl Core {
             BookOutcome::Update => self.fanout.book(slot, instrument, record, false),
             BookOutcome::Snapshot | BookOutcome::Repaired => self.fanout.book(slot, instrument, record, true),
         }
+    }
+
+    /// States of a book that the replica has lost, or never had: how many nobody can say.
+    fn publish_book_gap(&mut self, slot: Slot, now: Now) {
+        let instrument = self.replica.instrument(slot);
+        let reason = instrument.status(Stream::Orderbook, now).reason;
+        let body = GapBody::new(reason, MISSED_UNKNOWN, 0, 0);
+        let venue = instrument.venue;
+        let header = Header {
+            sequence: instrument.book.at.sequence,
+            ..self.fanout.notice_header(
+                Kind::Gap,
+                Some(instrument.venue),
+                Stream::Orderbook,
+                instrument.record_id,
+                now.wall_ns,
+            )
+        };
+        add(&self.outlets.counters.venue(venue).gaps, 1);
+        let about = About { scope: Scope::Instrument(slot), names: &self.replica.instrument(slot).names };
+        self.fanout.gap(about, &header, Stream::Orderbook, &body);
     }
 
     /// The status of a book as the replica knows it better than the record that told it.

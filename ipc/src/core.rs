@@ -124,7 +124,16 @@ impl Core {
         else {
             return;
         };
-        if interest.push(Interest { instrument, stream, wanted }).is_err() {
+        if interest.push(Interest { instrument, stream, wanted, resend: false }).is_err() {
+            add(&self.outlets.counters.interest_dropped_total, 1);
+        }
+    }
+
+    /// Asks for a whole book once more: the replica's own cannot be vouched for.
+    pub(crate) fn want_again(&mut self, instrument: u32) {
+        let Some(interest) = &mut self.outlets.interest else { return };
+        let again = Interest { instrument, stream: Stream::Orderbook, wanted: true, resend: true };
+        if interest.push(again).is_err() {
             add(&self.outlets.counters.interest_dropped_total, 1);
         }
     }

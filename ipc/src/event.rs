@@ -156,4 +156,6 @@ pub struct Interest {
     pub stream: codec::words::Stream,
     /// Whether it is wanted now.
     pub wanted: bool,
+    /// Its whole state is wanted once more: the replica can no longer vouch for its own.
+    pub resend: bool,
 }

@@ -5,7 +5,7 @@
 //! was read, so the reply is of one moment.
 
 use crate::replica::history::{BookRow, QuoteRow, TradeRow};
-use codec::protocol::message::{Extra, Frame, Names, put_book, put_quote, put_trade};
+use codec::protocol::message::{BookMeta, Extra, Frame, Names, put_book, put_quote, put_trade};
 use codec::protocol::pack;
 use codec::protocol::request::Id;
 
@@ -61,7 +61,9 @@ impl Rows {
             }
             Self::Books { rows, depth } => {
                 let row = &rows[index];
-                put_book(out, names, &row.meta, row.bids(*depth), row.asks(*depth), Extra::default());
+                let fresh_levels = row.meta.fresh_levels.min(*depth as _);
+                let meta = BookMeta { fresh_levels, ..row.meta };
+                put_book(out, names, &meta, row.bids(*depth), row.asks(*depth), Extra::default());
             }
         }
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -277,3 +278,28 @@ def test_a_client_with_encoding_record(daemon: Daemon, make_client: Callable[...
     kinds = [client.recv(timeout=5)["type"] for _ in range(4)]
     assert kinds == ["status", "gap", "status", "orderbook_snapshot"]
     assert len(daemon.seen("hello", 2)) == 2
+
+
+def test_pinned_records_decode_to_the_values_they_were_made_of() -> None:
+    """The same bytes that pin the layout for the daemon: ``codec/tests/golden/records_v1.txt``."""
+    golden = Path(__file__).parents[2] / "codec" / "tests" / "golden" / "records_v1.txt"
+    decoder = RecordDecoder()
+    seen: dict[str, Any] = {}
+    for line in golden.read_text().splitlines():
+        name, text = line.split()
+        seen[name] = decoder.decode(memoryview(bytes.fromhex(text)))
+    trade = seen["trade"]["data"]
+    assert (trade["price"], trade["size"], trade["side"]) == (79878.3, 12.494, "Sell")
+    assert (trade["trade_id"], trade["backfill"], trade["symbol"]) == ("3078158748", True, "BTCUSDT")
+    book = seen["book_snapshot"]["data"]
+    assert [tuple(level) for level in book["bids"]] == [(79878.3, 12.494), (79878.2, 1.0)]
+    assert (book["fresh_levels"], book["depth_timestamp_us"]) == (1, 1_788_696_030_000_000)
+    delta = seen["book_delta"]["data"]
+    assert (delta["prev_sequence"], delta["sequence"]) == (41, 42)
+    assert [tuple(level) for level in delta["ask_changes"]] == [(79878.4, 5.0), (79879.0, 0.001)]
+    candle = seen["candle"]["data"]
+    assert (candle["interval"], candle["volume"]) == ("15m", (2**64 + 1_234_567_890) / 1e8)
+    funding = seen["funding"]["data"]
+    assert (funding["funding_rate"], funding["open_interest"]) == (0.0000018952, None)
+    assert (seen["status"]["data"]["reason"], seen["gap"]["data"]["missed"]) == ("behind_quote", 3)
+    assert seen["fill"]["data"]["fee"] == -0.25

@@ -370,6 +370,7 @@ fn announce(config: &Config, run_id: u64) {
     for warning in &config.warnings {
         log::warn!(target: TARGET, "{warning}");
     }
+    log::info!(target: TARGET, "this version serves books, quotes and trades; no candles, funding or fills");
     if config.recorder.as_ref().is_some_and(|recorder| recorder.enabled) {
         log::warn!(target: TARGET, "[recorder] is enabled, but this version has no recorder: nothing is journaled");
     }

@@ -69,15 +69,15 @@ pub(super) fn server_config(config: &Config, run_id: u64) -> ipc::ServerConfig {
     }
 }
 
+/// The streams that this version serves; the others are refused as `not_configured`.
+pub(super) const SERVED: [Stream; 3] = [Stream::Orderbook, Stream::Quotes, Stream::Trades];
+
 fn server_venue(venue: &VenueConfig) -> ipc::VenueConfig {
-    let mut streams = venue.channels.clone();
-    if venue.account_address.is_some() {
-        streams.push(Stream::Fills);
-    }
+    let served = |stream: &Stream| SERVED.contains(stream);
     ipc::VenueConfig {
         venue: venue.venue,
-        intervals: if streams.contains(&Stream::Candles) { venue.intervals.clone() } else { Vec::new() },
-        streams,
+        intervals: Vec::new(),
+        streams: venue.channels.iter().copied().filter(served).collect(),
         symbols: match &venue.symbols {
             Symbols::All => Vec::new(),
             Symbols::List(names) => names.clone(),

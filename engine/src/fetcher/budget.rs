@@ -72,17 +72,17 @@ impl Budget {
         };
         let used = self.used(now);
         // A budget smaller than one request still lets one through a minute.
-        used + weight <= self.limit - reserve || used == 0
+        used.saturating_add(weight) <= self.limit - reserve || used == 0
     }
 
     /// Takes `weight` off.
     pub fn charge(&mut self, weight: u32, now: Now) {
         self.used(now);
         match &mut self.window {
-            Window::ClockMinute { used, .. } => *used += weight,
+            Window::ClockMinute { used, .. } => *used = used.saturating_add(weight),
             Window::Sliding { spent, used } => {
                 spent.push_back((now.mono_ns, weight));
-                *used += weight;
+                *used = used.saturating_add(weight);
             }
         }
     }

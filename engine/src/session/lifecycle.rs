@@ -43,7 +43,7 @@ pub struct Lifecycle {
     generation: Generation,
     phase: Phase,
     backoff: Backoff,
-    opened_once: bool,
+    closed_once: bool,
     last_data_mono_ns: u64,
     told_silent: bool,
 }
@@ -57,7 +57,7 @@ impl Lifecycle {
             generation: 0,
             phase: Phase::Waiting { until_mono_ns: 0 },
             backoff,
-            opened_once: false,
+            closed_once: false,
             last_data_mono_ns: 0,
             told_silent: false,
         }
@@ -81,10 +81,10 @@ impl Lifecycle {
         matches!(self.phase, Phase::Open { .. })
     }
 
-    /// Whether it was open before and is not now.
+    /// Whether a connection was lost or could not be made, and none is open.
     #[must_use]
     pub const fn is_lost(&self) -> bool {
-        self.opened_once && !self.is_open()
+        self.closed_once && !self.is_open()
     }
 
     /// How long it has been open, ms; 0 when it is not.
@@ -101,8 +101,7 @@ impl Lifecycle {
         match self.phase {
             Phase::Waiting { until_mono_ns } if now.mono_ns >= until_mono_ns => {
                 self.generation += 1;
-                self.phase =
-                    Phase::Connecting { deadline_mono_ns: now.mono_ns + CONNECT_DEADLINE_MS * 1_000_000 };
+                self.phase = Phase::Connecting { deadline_mono_ns: now.after_ms(CONNECT_DEADLINE_MS) };
                 Some(self.generation)
             }
             Phase::Open { .. } if self.open_ms(now) > STEADY_AFTER_MS => {
@@ -116,7 +115,6 @@ impl Lifecycle {
     /// The connection is open.
     pub const fn on_connected(&mut self, now: Now) {
         self.phase = Phase::Open { since_mono_ns: now.mono_ns };
-        self.opened_once = true;
         self.last_data_mono_ns = now.mono_ns;
         self.told_silent = false;
     }
@@ -124,7 +122,8 @@ impl Lifecycle {
     /// The connection is gone, or could not be made: ms until the next attempt.
     pub fn on_closed(&mut self, now: Now, random: &mut Random) -> u64 {
         let delay_ms = self.backoff.next_ms(random);
-        self.phase = Phase::Waiting { until_mono_ns: now.mono_ns + delay_ms * 1_000_000 };
+        self.closed_once = true;
+        self.phase = Phase::Waiting { until_mono_ns: now.after_ms(delay_ms) };
         delay_ms
     }
 

@@ -23,7 +23,7 @@ use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
 use codec::book::{Book, BookSide, snapshot_horizon};
 use codec::record::{GapBody, Level, MISSED_UNKNOWN, flags};
-use codec::time::Now;
+use codec::time::{Now, ns_of_ms};
 use codec::venues::binance::Depth;
 use codec::venues::rest_binance::DepthSnapshot;
 use codec::words::{Reason, State, Stream, Venue};
@@ -122,6 +122,8 @@ pub struct BookSync {
     last_seed_mono_ns: u64,
     /// First quote id that the book has not reached, and since when.
     behind: Option<(u64, u64)>,
+    /// The last quote id.
+    quote_id: u64,
     served_before: bool,
     depth_wanted: usize,
     state: StreamState,
@@ -145,6 +147,7 @@ impl BookSync {
             early_snapshot: None,
             last_seed_mono_ns: 0,
             behind: None,
+            quote_id: 0,
             served_before: false,
             depth_wanted,
             state: StreamState::new(),
@@ -186,19 +189,32 @@ impl BookSync {
         self.reseeding = false;
         self.early_snapshot = None;
         self.behind = None;
+        self.quote_id = 0;
         self.set_state(State::Down, reason, cx);
+    }
+
+    /// The connection is silent: what was live is stale.
+    pub fn on_link_silent(&mut self, cx: &mut BookContext<'_>) {
+        if self.state.is_live() {
+            self.set_state(State::Stale, Reason::Silence, cx);
+        } else if self.state.data_mono_ns == 0 {
+            self.set_state(State::Down, Reason::NoFirstData, cx);
+        }
     }
 
     /// A connection that was silent speaks again: TCP lost nothing, so the chain still holds.
     pub fn on_link_awake(&mut self, cx: &mut BookContext<'_>) {
-        if self.phase == Phase::Live && self.state.reason == Reason::Silence {
+        if self.phase == Phase::Live
+            && self.state.state == State::Stale
+            && self.state.reason == Reason::Silence
+        {
             self.set_state(State::Live, Reason::None, cx);
         }
     }
 
     /// The subscription is sent or acknowledged: what is awaited now.
     pub fn on_subscribing(&mut self, reason: Reason, cx: &mut BookContext<'_>) {
-        if self.phase == Phase::Cold {
+        if self.phase == Phase::Cold && self.state.reason != Reason::NoFirstData {
             let state = if self.served_before { State::Resyncing } else { State::Warming };
             self.set_state(state, reason, cx);
         }
@@ -209,23 +225,24 @@ impl BookSync {
     pub fn on_depth(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
         self.state.touch(cx.now);
         if depth.unrepresentable > 0 {
-            return self.lose(Reason::Unrepresentable, self.chain_id + 1, depth.last_id, cx);
+            if self.phase == Phase::Cold && self.served_before {
+                cx.gap(Reason::Disconnect, self.first_missed(), depth.last_id);
+            }
+            return self.lose(Reason::Unrepresentable, self.first_missed(), depth.last_id, cx);
         }
         match self.phase {
             Phase::Live => self.follow(depth, cx),
             Phase::Cold if self.chain_id != 0 && depth.prev_id == self.chain_id && self.book_id != 0 => {
                 self.phase = Phase::Live;
-                let event = self.follow(depth, cx);
-                if self.phase == Phase::Live {
-                    self.set_state(State::Live, Reason::None, cx);
-                    return BookEvent::Resumed;
+                // Whether it is live again is told by what the event leads to.
+                match self.follow(depth, cx) {
+                    BookEvent::Nothing => BookEvent::Resumed,
+                    event => event,
                 }
-                event
             }
             Phase::Cold => {
                 if self.served_before {
-                    let first = if self.chain_id == 0 { 0 } else { self.chain_id + 1 };
-                    cx.gap(Reason::Disconnect, first, depth.prev_id);
+                    cx.gap(Reason::Disconnect, self.first_missed(), depth.prev_id);
                 }
                 self.start_joining();
                 self.buffer(depth, cx)
@@ -240,7 +257,7 @@ impl BookSync {
             if depth.last_id <= self.chain_id {
                 return BookEvent::Duplicate;
             }
-            let event = self.lose(Reason::SequenceBreak, self.chain_id + 1, depth.prev_id, cx);
+            let event = self.lose(Reason::SequenceBreak, self.first_missed(), depth.prev_id, cx);
             self.buffer(depth, cx);
             return event;
         }
@@ -259,11 +276,11 @@ impl BookSync {
             return self.lose(Reason::Crossed, 0, 0, cx);
         }
         if self.behind.is_some_and(|(id, _)| depth.last_id >= id) {
-            self.behind = None;
+            self.behind = (self.quote_id > self.book_id).then_some((self.quote_id, cx.now.mono_ns));
         }
         if self.is_exhausted() {
             self.set_state(State::Resyncing, Reason::HorizonExhausted, cx);
-        } else if !self.state.is_live() && self.behind.is_none() {
+        } else if !self.state.is_live() && !self.is_behind(cx.now) {
             self.set_state(State::Live, Reason::None, cx);
         }
         let stamp = self.stamp(cx.instrument, cx.source, cx.now);
@@ -274,6 +291,11 @@ impl BookSync {
             return self.finish_reseed(cx);
         }
         BookEvent::Nothing
+    }
+
+    /// The first update id after the chain; 0 where there is none.
+    const fn first_missed(&self) -> u64 {
+        if self.chain_id == 0 { 0 } else { self.chain_id.saturating_add(1) }
     }
 
     fn start_joining(&mut self) {
@@ -342,6 +364,7 @@ impl BookSync {
     /// A quote carries this update id: a book that does not reach it in time is stale.
     #[inline]
     pub fn on_quote_id(&mut self, update_id: u64, mono_ns: u64) {
+        self.quote_id = update_id;
         if self.phase == Phase::Live && self.behind.is_none() && update_id > self.book_id {
             self.behind = Some((update_id, mono_ns));
         }
@@ -350,9 +373,7 @@ impl BookSync {
     /// Time passed. Answers with a snapshot to ask for, if one is wanted now.
     pub fn on_tick(&mut self, cx: &mut BookContext<'_>) -> Option<SnapshotWish> {
         let now = cx.now;
-        let behind_too_long =
-            |since: u64| now.mono_ns.saturating_sub(since) > BOOK_BEHIND_QUOTE_MS * 1_000_000;
-        if self.state.is_live() && self.behind.is_some_and(|(_, since)| behind_too_long(since)) {
+        if self.state.is_live() && self.is_behind(now) {
             self.set_state(State::Stale, Reason::BehindQuote, cx);
         }
         if self.wants_reseed(now) {
@@ -380,6 +401,12 @@ impl BookSync {
         short(&self.book.bids) || short(&self.book.asks)
     }
 
+    /// Whether the venue's quote has been ahead of the book for too long.
+    fn is_behind(&self, now: Now) -> bool {
+        let limit_ns = ns_of_ms(BOOK_BEHIND_QUOTE_MS);
+        self.behind.is_some_and(|(_, since)| now.mono_ns.saturating_sub(since) > limit_ns)
+    }
+
     /// Whether the market has left what is known of a side: the best price is beyond the horizon then.
     fn is_exhausted(&self) -> bool {
         self.is_short_of(1)
@@ -396,14 +423,15 @@ impl BookSync {
             RESEED_INTERVAL_MS
         };
         let due = now.mono_ns.saturating_sub(self.last_seed_mono_ns) >= interval_ms * 1_000_000;
-        due && self.is_short_of(self.depth_wanted.min(BINANCE_SNAPSHOT_LEVELS) / 2)
+        due && self
+            .is_short_of((self.depth_wanted.min(BINANCE_SNAPSHOT_LEVELS) / 2).max(RESEED_URGENT_LEVELS))
     }
 
     fn retry_later(&mut self, delay_ms: Option<u64>, now: Now) {
         let step = (SNAPSHOT_RETRY_FIRST_MS << self.attempts.min(8)).min(SNAPSHOT_RETRY_LAST_MS);
         self.attempts += 1;
         let delay_ms = delay_ms.unwrap_or(step);
-        self.fetch = Fetch::Wait { until_mono_ns: now.mono_ns + delay_ms * 1_000_000 };
+        self.fetch = Fetch::Wait { until_mono_ns: now.after_ms(delay_ms) };
     }
 
     /// The snapshot could not be had.
@@ -495,7 +523,7 @@ impl BookSync {
             source,
             flags: if self.state.is_live() { 0 } else { flags::SUSPECT },
             venue_sequence: self.book_id,
-            ts_event_ns: self.book_ms * 1_000_000,
+            ts_event_ns: ns_of_ms(self.book_ms),
             ts_recv_ns: now.wall_ns,
         }
     }
@@ -523,7 +551,7 @@ impl BookSync {
             return BookEvent::Nothing;
         }
         self.book = fresh;
-        if !self.state.is_live() && self.behind.is_none() {
+        if !self.state.is_live() && !self.is_behind(cx.now) {
             self.set_state(State::Live, Reason::None, cx);
         }
         match self.publish_whole(cx) {

@@ -198,12 +198,7 @@ impl LinkState {
         }
         let _ = write!(text, "],\"id\":{id}}}");
         actions.push_back(Action::Send { link: self.link(), text });
-        self.unacked.push(Unacked {
-            id,
-            deadline_mono_ns: now.mono_ns + ACK_DEADLINE_MS * 1_000_000,
-            from,
-            to,
-        });
+        self.unacked.push(Unacked { id, deadline_mono_ns: now.after_ms(ACK_DEADLINE_MS), from, to });
     }
 
     /// Asks again for one stream that was acknowledged and stayed silent.

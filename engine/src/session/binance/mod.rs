@@ -5,11 +5,12 @@
 mod book_sync;
 mod event_buffer;
 mod links;
+mod symbol;
 mod trade_sync;
 
 use self::book_sync::{BookContext, BookEvent, BookSync};
 use self::links::{Carried, LinkState, LinkTrouble, Route, StreamName};
-use self::trade_sync::TradeSync;
+use self::symbol::{QuoteSync, Symbol, instrument_body, on_ticker, unknown_body};
 use super::backoff::{Backoff, Random};
 use super::lifecycle::SilenceLimits;
 use super::settings::{Settings, SymbolChoice};
@@ -23,37 +24,13 @@ use crate::limits::{
     FIRST_DATA_DEADLINE_MS, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
 };
 use crate::publisher::Stamp;
-use codec::record::{GapBody, InstrumentBody, Level, MISSED_UNKNOWN, NO_INSTRUMENT, QuoteBody};
-use codec::time::Now;
-use codec::venues::binance::{BookTicker, Decoder, Message};
+use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
+use codec::time::{Now, ns_of_ms};
+use codec::venues::binance::{Decoder, Message};
 use codec::venues::rest_binance::InstrumentInfo;
-use codec::words::{InstrumentKind, InstrumentStatus, Reason, State, Stream, Venue};
+use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
 
 const VENUE: Venue = Venue::Binance;
-
-/// One symbol with everything carried of it.
-#[derive(Debug)]
-struct Symbol {
-    instrument: u32,
-    name: String,
-    /// Listed and not delisted, so that it is subscribed.
-    carried: bool,
-    book: Option<Box<BookSync>>,
-    quote: Option<QuoteSync>,
-    trades: Option<Box<TradeSync>>,
-    /// When each stream was last acknowledged, monotonic ns; 0: not.
-    acked_mono_ns: [u64; 4],
-    /// Asked for once more after its first-data deadline.
-    asked_again: [bool; 4],
-}
-
-#[derive(Debug, Default)]
-struct QuoteSync {
-    state: StreamState,
-    update_id: u64,
-    /// Quotes were lost since the last one.
-    lost: bool,
-}
 
 /// See the module.
 pub struct BinanceSession {
@@ -73,6 +50,8 @@ pub struct BinanceSession {
     /// Messages for symbols we do not carry, unreadable ones, and duplicates.
     unexpected: u64,
     malformed: u64,
+    /// Of those, not told to clients yet.
+    malformed_untold: u64,
     stopping: bool,
 }
 
@@ -95,6 +74,7 @@ impl BinanceSession {
             next_check_mono_ns: 0,
             unexpected: 0,
             malformed: 0,
+            malformed_untold: 0,
             stopping: false,
             settings,
         }
@@ -213,6 +193,8 @@ impl BinanceSession {
         }
         let (state, reason) = if !self.instruments_known {
             (State::Warming, Reason::AwaitingInstruments)
+        } else if self.links.is_empty() {
+            (State::Down, Reason::UnknownSymbol)
         } else if self.links.iter().all(|link| link.life.is_open()) {
             (State::Live, Reason::None)
         } else if self.links.iter().any(|link| link.life.is_lost()) {
@@ -240,7 +222,7 @@ impl BinanceSession {
                 }
                 StreamName::BookTicker => {
                     if let Some(quote) = &mut symbol.quote {
-                        quote.lost |= quote.update_id != 0;
+                        quote.on_link_lost();
                         let of = (VENUE, instrument, Stream::Quotes);
                         quote.state.set(out.publisher, of, (State::Down, reason), now);
                     }
@@ -257,37 +239,37 @@ impl BinanceSession {
         }
     }
 
-    /// Every live stream of a silent link is stale; streams that never had data say so.
+    /// What was live on a silent link is stale; streams that never had data say so.
     fn stale_link(&mut self, at: usize, now: Now, out: &mut Out<'_>) {
         let link = self.links[at].link();
         for carried in &self.links[at].carried {
             let symbol = &mut self.symbols[carried.symbol];
             let instrument = symbol.instrument;
-            let verdict = |state: &StreamState| {
-                if state.data_mono_ns == 0 {
-                    (State::Down, Reason::NoFirstData)
-                } else {
-                    (State::Stale, Reason::Silence)
+            let mut silence = |state: &mut StreamState, stream| {
+                if state.is_live() {
+                    state.set(
+                        out.publisher,
+                        (VENUE, instrument, stream),
+                        (State::Stale, Reason::Silence),
+                        now,
+                    );
                 }
             };
             match carried.name {
                 StreamName::Depth => {
                     if let Some(book) = &mut symbol.book {
-                        let (state, reason) = verdict(book.state());
                         let mut cx = BookContext { publisher: out.publisher, instrument, source: link, now };
-                        book.set_state(state, reason, &mut cx);
+                        book.on_link_silent(&mut cx);
                     }
                 }
                 StreamName::BookTicker => {
                     if let Some(quote) = &mut symbol.quote {
-                        let verdict = verdict(&quote.state);
-                        quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), verdict, now);
+                        silence(&mut quote.state, Stream::Quotes);
                     }
                 }
                 StreamName::AggTrade => {
                     if let Some(trades) = &mut symbol.trades {
-                        let of = (VENUE, instrument, Stream::Trades);
-                        trades.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+                        silence(&mut trades.state, Stream::Trades);
                     }
                 }
                 StreamName::MarkPrice => {}
@@ -302,7 +284,7 @@ impl BinanceSession {
             let symbol = &mut self.symbols[carried.symbol];
             let instrument = symbol.instrument;
             let mut wake = |state: &mut StreamState, stream| {
-                if state.reason == Reason::Silence {
+                if state.state == State::Stale && state.reason == Reason::Silence {
                     state.set(out.publisher, (VENUE, instrument, stream), (State::Live, Reason::None), now);
                 }
             };
@@ -352,6 +334,7 @@ impl BinanceSession {
                 StreamName::AggTrade => {
                     // A market without trades is quiet, not broken: the acknowledgement is all there is.
                     if let Some(trades) = &mut symbol.trades {
+                        trades.on_subscribed(now);
                         let of = (VENUE, instrument, Stream::Trades);
                         trades.state.set(out.publisher, of, (State::Live, Reason::None), now);
                     }
@@ -411,6 +394,9 @@ impl BinanceSession {
             if out.publisher.wants_snapshot(instrument) && book.state().is_live() {
                 let _ = out.publisher.republish_snapshot(&book.stamp(instrument, 0, now), book.book());
             }
+        }
+        if check {
+            symbol.check_quote(now, out);
         }
         if let Some(trades) = &mut symbol.trades
             && let Some(wish) = trades.on_tick(now)
@@ -501,6 +487,7 @@ impl BinanceSession {
     #[cold]
     fn on_unreadable(&mut self, what: &str, message: &[u8], out: &mut Out<'_>) {
         self.malformed += 1;
+        self.malformed_untold += 1;
         let shown = String::from_utf8_lossy(&message[..message.len().min(96)]);
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), "message that cannot be read, dropped")
@@ -515,72 +502,6 @@ const fn route_name(route: Route) -> &'static str {
     match route {
         Route::Public => "public",
         Route::Market => "market",
-    }
-}
-
-fn unknown_body(name: &str) -> Option<InstrumentBody> {
-    InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Delisted, name, "", "")
-}
-
-fn instrument_body(info: &InstrumentInfo) -> Option<InstrumentBody> {
-    let mut body = InstrumentBody::new(info.kind, info.status, &info.symbol, &info.base, &info.quote)?;
-    body.tick_size = info.tick_size.unwrap_or_default();
-    body.lot_size = info.lot_size.unwrap_or_default();
-    Some(body)
-}
-
-impl Symbol {
-    fn set_all(&mut self, state: State, reason: Reason, now: Now, out: &mut Out<'_>) {
-        let instrument = self.instrument;
-        if let Some(book) = &mut self.book {
-            let mut cx = BookContext { publisher: out.publisher, instrument, source: 0, now };
-            book.set_state(state, reason, &mut cx);
-        }
-        if let Some(quote) = &mut self.quote {
-            quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), (state, reason), now);
-        }
-        if let Some(trades) = &mut self.trades {
-            trades.state.set(out.publisher, (VENUE, instrument, Stream::Trades), (state, reason), now);
-        }
-    }
-
-    fn on_quote(
-        &mut self,
-        update_id: u64,
-        quote: (Level, Level),
-        stamp: &Stamp,
-        now: Now,
-        out: &mut Out<'_>,
-    ) {
-        let Some(sync) = &mut self.quote else { return };
-        if update_id <= sync.update_id {
-            return;
-        }
-        sync.update_id = update_id;
-        if core::mem::take(&mut sync.lost) {
-            let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
-            out.publisher.gap(VENUE, self.instrument, Stream::Quotes, &body, now);
-        }
-        sync.state.set(
-            out.publisher,
-            (VENUE, self.instrument, Stream::Quotes),
-            (State::Live, Reason::None),
-            now,
-        );
-        out.publisher.quote(stamp, &QuoteBody { bid: quote.0, ask: quote.1 });
-    }
-
-    /// A book that has just joined knows the best prices: a quote stream that waits need not wait longer.
-    fn quote_from_book(&mut self, source: Link, now: Now, out: &mut Out<'_>) {
-        let Some(book) = &self.book else { return };
-        if self.quote.as_ref().is_none_or(|quote| quote.state.is_live()) {
-            return;
-        }
-        let best = (book.book().bids.best(), book.book().asks.best());
-        if let (Some(bid), Some(ask)) = best {
-            let (update_id, stamp) = (book.book_id(), book.stamp(self.instrument, source, now));
-            self.on_quote(update_id, (bid, ask), &stamp, now, out);
-        }
     }
 }
 
@@ -655,16 +576,13 @@ impl Session for BinanceSession {
         if !self.links[at].life.is_current(generation) {
             return;
         }
-        let was_open = self.links[at].life.is_open();
         let delay_ms = self.links[at].on_closed(now, &mut self.random);
         let (what, detail) = cause.describe();
         let route = route_name(self.links[at].route);
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), what).about(route).detail(&detail).number(delay_ms),
         );
-        if was_open {
-            self.lose_link(at, Reason::Disconnect, now, out);
-        }
+        self.lose_link(at, Reason::Disconnect, now, out);
         self.tell_venue(now, out);
     }
 
@@ -710,7 +628,7 @@ impl Session for BinanceSession {
                             source: link,
                             flags: 0,
                             venue_sequence: trade.agg_id,
-                            ts_event_ns: trade.trade_ms * 1_000_000,
+                            ts_event_ns: ns_of_ms(trade.trade_ms),
                             ts_recv_ns: now.wall_ns,
                         };
                         trades.on_trade(&trade, out.publisher, &stamp, now);
@@ -727,6 +645,7 @@ impl Session for BinanceSession {
                 );
                 // A refused SUBSCRIBE is left unacknowledged: the deadline makes the connection anew.
                 let _ = id;
+                return;
             }
             Ok(_) => {}
             Err(error) => {
@@ -767,7 +686,7 @@ impl Session for BinanceSession {
                 Ok(_) => {}
                 Err(error) => {
                     let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
-                    self.instruments_at_mono_ns = Some(now.mono_ns + delay_ms * 1_000_000);
+                    self.instruments_at_mono_ns = Some(now.after_ms(delay_ms));
                     (out.events)(
                         Event::new(
                             Severity::Error,
@@ -827,10 +746,16 @@ impl Session for BinanceSession {
             return;
         }
         self.fetch_instruments(now, out);
+        if self.malformed_untold > 0 {
+            // What it held nobody knows: everybody at this venue is told.
+            let missed = core::mem::take(&mut self.malformed_untold);
+            let body = GapBody::new(Reason::Malformed, missed, 0, 0);
+            out.publisher.gap(VENUE, NO_INSTRUMENT, Stream::Connection, &body, now);
+        }
         self.tick_links(now, out);
         let check = now.mono_ns >= self.next_check_mono_ns;
         if check {
-            self.next_check_mono_ns = now.mono_ns + BOOK_CHECK_INTERVAL_MS * 1_000_000;
+            self.next_check_mono_ns = now.after_ms(BOOK_CHECK_INTERVAL_MS);
             self.tick_first_data(now, out);
         }
         for index in 0..self.symbols.len() {
@@ -853,34 +778,4 @@ impl Session for BinanceSession {
             out.actions.push_back(Action::Close { link: link.link() });
         }
     }
-}
-
-#[inline]
-fn on_ticker(symbol: &mut Symbol, ticker: &BookTicker<'_>, link: Link, now: Now, out: &mut Out<'_>) {
-    if let Some(book) = &mut symbol.book {
-        book.on_quote_id(ticker.update_id, now.mono_ns);
-    }
-    let Some(sync) = &mut symbol.quote else { return };
-    sync.state.touch(now);
-    let Some(quote) = ticker.quote else {
-        let body = GapBody::new(Reason::Unrepresentable, 1, ticker.update_id, ticker.update_id);
-        out.publisher.gap(VENUE, symbol.instrument, Stream::Quotes, &body, now);
-        sync.state.set(
-            out.publisher,
-            (VENUE, symbol.instrument, Stream::Quotes),
-            (State::Stale, Reason::Unrepresentable),
-            now,
-        );
-        return;
-    };
-    let stamp = Stamp {
-        venue: VENUE,
-        instrument: symbol.instrument,
-        source: link,
-        flags: 0,
-        venue_sequence: ticker.update_id,
-        ts_event_ns: ticker.transaction_ms * 1_000_000,
-        ts_recv_ns: now.wall_ns,
-    };
-    symbol.on_quote(ticker.update_id, quote, &stamp, now, out);
 }

@@ -6,12 +6,12 @@
 use crate::fetch::FetchError;
 use crate::limits::{
     AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS,
-    FILL_TRADES_MAX,
+    FILL_TRADES_MAX, TRADE_PROBE_AFTER_MS,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
 use codec::record::{GapBody, TradeBody, flags};
-use codec::time::Now;
+use codec::time::{Now, ns_of_ms};
 use codec::venues::binance::AggTrade;
 use codec::venues::rest_binance::AggTradeRow;
 use codec::words::{Reason, Stream, Venue};
@@ -47,6 +47,10 @@ pub struct TradeSync {
     retries: u32,
     /// Whether the connection was lost since the last trade: the reason of the next hole.
     reconnected: bool,
+    /// When to ask whether anything was missed.
+    probe_at_mono_ns: Option<u64>,
+    /// The request under way asks for whatever came after this id.
+    probing_after: Option<u64>,
     /// The stream's state.
     pub state: StreamState,
     /// Trades seen twice.
@@ -57,6 +61,14 @@ impl TradeSync {
     /// The connection is gone.
     pub fn on_link_lost(&mut self) {
         self.reconnected = true;
+        self.probe_at_mono_ns = None;
+    }
+
+    /// Subscribed. If no trade shows what was missed meanwhile, REST is asked.
+    pub fn on_subscribed(&mut self, now: Now) {
+        if self.reconnected && self.last_id.is_some() {
+            self.probe_at_mono_ns = Some(now.after_ms(TRADE_PROBE_AFTER_MS));
+        }
     }
 
     /// A trade off the wire.
@@ -72,6 +84,7 @@ impl TradeSync {
             }
         }
         self.reconnected = false;
+        self.probe_at_mono_ns = None;
         self.last_id = Some(trade.agg_id);
         match trade.value {
             Some((price, size)) => {
@@ -103,15 +116,50 @@ impl TradeSync {
 
     /// Time passed. Answers with trades to ask for, if any are wanted now.
     pub fn on_tick(&mut self, now: Now) -> Option<FillWish> {
-        let missing = self.missing.front()?;
         if self.asked.is_some() || now.mono_ns < self.not_before_mono_ns {
             return None;
         }
+        let Some(missing) = self.missing.front() else { return self.probe(now) };
         self.next_token += 1;
         self.asked = Some(self.next_token);
         let wanted = missing.last_id - missing.next_id + 1;
         let limit = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, AGG_TRADES_PAGE);
         Some(FillWish { token: self.next_token, from_id: missing.next_id, limit })
+    }
+
+    fn probe(&mut self, now: Now) -> Option<FillWish> {
+        if self.probe_at_mono_ns.is_none_or(|at| now.mono_ns < at) {
+            return None;
+        }
+        let last = self.last_id?;
+        self.probe_at_mono_ns = None;
+        self.probing_after = Some(last);
+        self.next_token += 1;
+        self.asked = Some(self.next_token);
+        Some(FillWish { token: self.next_token, from_id: last.saturating_add(1), limit: AGG_TRADES_PAGE })
+    }
+
+    /// What a probe has found: a hole that no live trade has shown yet.
+    fn on_probed(
+        &mut self,
+        after: u64,
+        rows: &[AggTradeRow],
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
+        let newest = rows.last().map_or(after, |row| row.agg_id);
+        if self.last_id != Some(after) || newest <= after {
+            // A live trade has come meanwhile and told the hole itself, or nothing was missed.
+            return;
+        }
+        self.tell_hole(after.saturating_add(1), newest, publisher, stamp, now);
+        self.last_id = Some(newest);
+        if rows.len() >= AGG_TRADES_PAGE as usize {
+            self.probe_at_mono_ns = Some(now.mono_ns);
+        } else {
+            self.reconnected = false;
+        }
     }
 
     /// REST answered with rows in order of id.
@@ -127,6 +175,9 @@ impl TradeSync {
             return;
         }
         self.asked = None;
+        if let Some(after) = self.probing_after.take() {
+            self.on_probed(after, rows, publisher, stamp, now);
+        }
         let Some(mut missing) = self.missing.pop_front() else { return };
         let mut progressed = false;
         for row in rows {
@@ -141,7 +192,7 @@ impl TradeSync {
             let stamp = Stamp {
                 flags: flags::BACKFILL,
                 venue_sequence: row.agg_id,
-                ts_event_ns: row.trade_ms * 1_000_000,
+                ts_event_ns: ns_of_ms(row.trade_ms),
                 ..*stamp
             };
             match row.value {
@@ -182,10 +233,14 @@ impl TradeSync {
             return;
         }
         self.asked = None;
+        if self.probing_after.take().is_some() {
+            self.probe_at_mono_ns = Some(now.after_ms(FILL_RETRY_LAST_MS));
+            return;
+        }
         match error {
             FetchError::RateLimited { retry_after_ms } => {
                 // The venue's limit is not the fill's fault: it costs no retry.
-                self.not_before_mono_ns = now.mono_ns + retry_after_ms * 1_000_000;
+                self.not_before_mono_ns = now.after_ms(*retry_after_ms);
             }
             FetchError::Permanent { .. } => {
                 self.retries = FILL_RETRIES_MAX;
@@ -213,7 +268,7 @@ impl TradeSync {
         }
         let step = (FILL_RETRY_FIRST_MS << self.retries.min(8)).min(FILL_RETRY_LAST_MS);
         self.retries += 1;
-        self.not_before_mono_ns = now.mono_ns + delay_ms.unwrap_or(step) * 1_000_000;
+        self.not_before_mono_ns = now.after_ms(delay_ms.unwrap_or(step));
     }
 }
 

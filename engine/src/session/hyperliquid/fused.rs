@@ -14,8 +14,10 @@
 //! Inside what it covers a frame replaces whatever comes from an older source, and is itself overruled by
 //! what a newer one covers. At equal time default wins over fast, fast over bbo.
 
-use codec::book::{Book, BookLevel, BookSide, TimedLevel};
+use crate::limits::FUSED_LEVELS_MAX;
+use codec::book::{Book, BookSide, TimedLevel};
 use codec::decimal::{Price, Size};
+use codec::limits::MESSAGE_LEVELS_MAX;
 use codec::record::Level;
 
 /// Where a frame comes from; a later one wins at equal time.
@@ -29,8 +31,6 @@ pub enum Source {
     Default,
 }
 
-const SOURCES: usize = 3;
-
 /// Levels a side of a fast frame when the book has that many.
 pub const FAST_LEVELS: usize = 5;
 
@@ -38,7 +38,35 @@ pub const FAST_LEVELS: usize = 5;
 #[derive(Clone, Copy, Debug)]
 struct Cover {
     time_ns: u64,
+    source: Source,
     floor_key: i64,
+}
+
+/// Frames remembered per side: a fast frame is overtaken by a handful of bbos at most (they are 70 ms apart,
+/// its age differs from theirs by some hundred), and by a default frame.
+const COVERS: usize = 32;
+
+/// The last frames' covers, as a ring.
+#[derive(Clone, Copy, Debug)]
+struct Covers {
+    last: [Option<Cover>; COVERS],
+    next: usize,
+}
+
+impl Covers {
+    const NONE: Self = Self { last: [None; COVERS], next: 0 };
+
+    fn push(&mut self, cover: Cover) {
+        self.last[self.next] = Some(cover);
+        self.next = (self.next + 1) % COVERS;
+    }
+
+    /// Only below this key does a frame of this time and source have a say; `None`: everywhere.
+    fn ceiling(&self, time_ns: u64, source: Source) -> Option<i64> {
+        let newer =
+            self.last.iter().flatten().filter(|cover| (cover.time_ns, cover.source) > (time_ns, source));
+        newer.map(|cover| cover.floor_key).min()
+    }
 }
 
 /// Changes that a frame made, as a delta record tells them: levels set (all confirmed at the frame's time,
@@ -69,8 +97,8 @@ impl Changes {
 #[derive(Debug)]
 pub struct FusedBook {
     book: Book<TimedLevel>,
-    /// Last frame of each source, per side.
-    covers: [[Option<Cover>; SOURCES]; 2],
+    /// The last frames, per side.
+    covers: [Covers; 2],
     /// Venue time of the newest frame applied.
     time_ns: u64,
     /// Without the default source a fast frame is all there is: it covers everything.
@@ -78,10 +106,17 @@ pub struct FusedBook {
 }
 
 impl FusedBook {
-    /// An empty book of at most `levels_max` a side.
+    /// An empty book of at most [`FUSED_LEVELS_MAX`] a side.
     #[must_use]
-    pub fn new(levels_max: usize, fast_is_whole: bool) -> Self {
-        Self { book: Book::new(levels_max), covers: [[None; SOURCES]; 2], time_ns: 0, fast_is_whole }
+    pub fn new(fast_is_whole: bool) -> Self {
+        // With room for a whole frame beyond the limit, so that the book itself never drops a level and with it
+        // sets a horizon.
+        Self {
+            book: Book::new(FUSED_LEVELS_MAX + MESSAGE_LEVELS_MAX),
+            covers: [Covers::NONE; 2],
+            time_ns: 0,
+            fast_is_whole,
+        }
     }
 
     /// The book.
@@ -99,7 +134,7 @@ impl FusedBook {
     /// Forgets everything: after a lost connection nothing says what still holds.
     pub fn clear(&mut self) {
         self.book.clear();
-        self.covers = [[None; SOURCES]; 2];
+        self.covers = [Covers::NONE; 2];
         self.time_ns = 0;
     }
 
@@ -144,7 +179,7 @@ impl Frame {
         side: &mut BookSide<TimedLevel>,
         sign: i64,
         levels: &[Level],
-        covers: &mut [Option<Cover>; SOURCES],
+        covers: &mut Covers,
         changes: &mut Vec<Level>,
     ) {
         let key = |price: Price| sign * price.raw();
@@ -158,35 +193,41 @@ impl Frame {
             // Fewer levels than it could show: it shows the whole side.
             _ => i64::MIN,
         };
-        // Only below what newer sources cover does this frame have a say.
-        let ceiling_key = covers
-            .iter()
-            .enumerate()
-            .filter_map(|(rank, cover)| cover.as_ref().map(|cover| (rank, cover)))
-            .filter(|(rank, cover)| (cover.time_ns, *rank) > (self.time_ns, self.source as usize))
-            .map(|(_, cover)| cover.floor_key)
-            .min()
-            .unwrap_or(i64::MAX);
-        let cover = &mut covers[self.source as usize];
-        if cover.is_none_or(|cover| cover.time_ns <= self.time_ns) {
-            *cover = Some(Cover { time_ns: self.time_ns, floor_key });
-        }
+        let ceiling_key = covers.ceiling(self.time_ns, self.source);
+        covers.push(Cover { time_ns: self.time_ns, source: self.source, floor_key });
         let has_say = |price: Price| {
             let key = key(price);
-            key >= floor_key && (ceiling_key == i64::MAX || key < ceiling_key)
+            key >= floor_key && ceiling_key.is_none_or(|ceiling| key < ceiling)
         };
         let shown = |price: Price| levels.iter().any(|level| level.price == price);
         side.remove_where(|held| {
-            let price = held.level().price;
-            let gone = (has_say(price) && !shown(price)) || held.source_ts_ns < self.forget_before_ns;
+            let price = held.level.price;
+            let disproved = has_say(price) && !shown(price) && held.source_ts_ns <= self.time_ns;
+            let gone = disproved || held.source_ts_ns < self.forget_before_ns;
             if gone {
                 changes.push(Level { price, size: Size::ZERO });
             }
             gone
         });
         for &level in levels.iter().filter(|level| has_say(level.price) && level.size != Size::ZERO) {
+            if side.source_at(level.price).is_some_and(|source| source > self.time_ns) {
+                continue;
+            }
             side.set(level, self.time_ns);
             changes.push(level);
+        }
+        // A market that runs one way adds levels faster than default frames clear them behind it.
+        if side.len() > FUSED_LEVELS_MAX {
+            let mut excess = side.len() - FUSED_LEVELS_MAX;
+            // Levels are visited from the worst.
+            side.remove_where(|held| {
+                let cut = excess > 0;
+                if cut {
+                    excess -= 1;
+                    changes.push(Level { price: held.level.price, size: Size::ZERO });
+                }
+                cut
+            });
         }
     }
 }
@@ -223,7 +264,7 @@ mod tests {
     }
 
     fn seeded() -> FusedBook {
-        let mut book = FusedBook::new(64, false);
+        let mut book = FusedBook::new(false);
         let twenty: Vec<_> = (0..20).map(|index| (100 - index, 1)).collect();
         apply(&mut book, Source::Default, 10, &twenty, &[(101, 1)]);
         book
@@ -279,13 +320,40 @@ mod tests {
     }
 
     #[test]
+    fn a_late_fast_frame_leaves_what_newer_quotes_have_told() {
+        let mut book = seeded();
+        // 99 and better are gone at 22, 100 is new at 23; the fast frame of 21 knows of neither.
+        apply(&mut book, Source::Bbo, 22, &[(98, 9)], &[(101, 1)]);
+        apply(&mut book, Source::Bbo, 23, &[(100, 4)], &[(101, 1)]);
+        apply(&mut book, Source::Fast, 21, &[(99, 2), (98, 2), (97, 2), (96, 2), (95, 2)], &[(101, 1)]);
+        assert_eq!(&bids(&book)[..4], &[(100, 4, 23), (98, 9, 22), (97, 2, 21), (96, 2, 21)]);
+    }
+
+    #[test]
+    fn a_market_that_runs_one_way_never_sets_a_horizon() {
+        let mut book = seeded();
+        let mut replica = Book::<TimedLevel>::new(4096);
+        for step in 0..2_000i64 {
+            let best = 100 + step;
+            let changes = apply(&mut book, Source::Bbo, 20 + step as u64, &[(best, 1)], &[(best + 1, 1)]);
+            replica.apply(&changes.bids, &changes.asks, 0);
+            assert!(book.book().bids.len() <= FUSED_LEVELS_MAX);
+            assert_eq!(book.book().bids.horizon(), None);
+        }
+        let held =
+            |book: &Book<TimedLevel>| book.bids.iter().take(30).map(|held| held.level).collect::<Vec<_>>();
+        assert_eq!(held(book.book()), held(&replica));
+        assert_eq!(book.book().asks.len(), 1);
+    }
+
+    #[test]
     fn at_equal_time_default_beats_fast_beats_bbo() {
-        let mut book = FusedBook::new(64, false);
+        let mut book = FusedBook::new(false);
         apply(&mut book, Source::Default, 10, &[(100, 1), (99, 1)], &[(101, 1)]);
         assert!(apply(&mut book, Source::Fast, 10, &[(100, 2)], &[(101, 2)]).is_empty());
         assert!(apply(&mut book, Source::Bbo, 10, &[(100, 3)], &[(101, 3)]).is_empty());
         assert_eq!(bids(&book), [(100, 1, 10), (99, 1, 10)]);
-        let mut book = FusedBook::new(64, false);
+        let mut book = FusedBook::new(false);
         apply(&mut book, Source::Bbo, 10, &[(100, 3)], &[(101, 3)]);
         apply(&mut book, Source::Fast, 10, &[(100, 2)], &[(101, 2)]);
         assert_eq!(bids(&book), [(100, 2, 10)]);
@@ -309,7 +377,7 @@ mod tests {
 
     #[test]
     fn without_a_default_source_a_fast_frame_is_the_book() {
-        let mut book = FusedBook::new(64, true);
+        let mut book = FusedBook::new(true);
         apply(&mut book, Source::Fast, 10, &[(100, 1), (99, 1), (98, 1), (97, 1), (96, 1)], &[(101, 1)]);
         apply(&mut book, Source::Fast, 11, &[(105, 1), (104, 1), (103, 1), (102, 1), (101, 1)], &[(106, 1)]);
         assert_eq!(bids(&book).len(), 5);

@@ -117,7 +117,7 @@ impl LinkState {
     pub fn on_connected(&mut self, now: Now) {
         self.life.on_connected(now);
         self.forget_requests();
-        self.next_ping_mono_ns = now.mono_ns + HYPERLIQUID_PING_MS * 1_000_000;
+        self.next_ping_mono_ns = now.after_ms(HYPERLIQUID_PING_MS);
     }
 
     /// The connection is gone: when it is tried again, ms from now.
@@ -168,15 +168,15 @@ impl LinkState {
             return;
         }
         if now.mono_ns >= self.next_ping_mono_ns && pace.take(now.mono_ns) {
-            self.next_ping_mono_ns = now.mono_ns + HYPERLIQUID_PING_MS * 1_000_000;
-            self.pong_due_mono_ns.get_or_insert(now.mono_ns + HYPERLIQUID_PONG_DEADLINE_MS * 1_000_000);
+            self.next_ping_mono_ns = now.after_ms(HYPERLIQUID_PING_MS);
+            self.pong_due_mono_ns.get_or_insert(now.after_ms(HYPERLIQUID_PONG_DEADLINE_MS));
             actions.push_back(Action::Send { link: self.link(), text: "{\"method\":\"ping\"}".to_owned() });
         }
         while self.asked < self.carried.len() && pace.take(now.mono_ns) {
             let carried = self.carried[self.asked];
             let text = carried.channel.message(&coins_json[carried.symbol]);
             actions.push_back(Action::Send { link: self.link(), text });
-            self.acks[self.asked] = Ack::Due { deadline_mono_ns: now.mono_ns + ACK_DEADLINE_MS * 1_000_000 };
+            self.acks[self.asked] = Ack::Due { deadline_mono_ns: now.after_ms(ACK_DEADLINE_MS) };
             self.asked += 1;
         }
     }

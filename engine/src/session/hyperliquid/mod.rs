@@ -4,11 +4,14 @@
 
 mod fused;
 mod links;
+mod listing;
+mod symbol;
 mod trade_sync;
 
 use self::fused::{Changes, FusedBook, Source};
 use self::links::{Carried, Channel, LinkState, LinkTrouble};
-use self::trade_sync::TradeSync;
+use self::listing::{Listed, is_spot, json_string, unknown_body};
+use self::symbol::{BookSync, QuoteSync, Symbol};
 use super::backoff::{Backoff, Random};
 use super::lifecycle::SilenceLimits;
 use super::pace::Pace;
@@ -17,19 +20,18 @@ use super::states::{StreamState, VenueState};
 use super::symbols::SymbolTable;
 use super::{Action, CloseCause, Generation, Link, Out, Session};
 use crate::event::{Event, Severity};
-use crate::fetch::{Answer, FetchRequest, Fetched, Priority, Query};
+use crate::fetch::{Answer, FetchError, FetchRequest, Fetched, Priority, Query};
 use crate::limits::{
     BOOK_CHECK_INTERVAL_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST, HYPERLIQUID_DEFAULT_SILENT_MS,
-    HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_RECONNECT_FACTOR, INSTRUMENTS_RETRY_FIRST_MS,
-    INSTRUMENTS_RETRY_LAST_MS,
+    HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_LATENCY_MS, HYPERLIQUID_RECONNECT_FACTOR,
+    INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
 };
 use crate::publisher::Stamp;
-use codec::decimal::Size;
-use codec::record::{GapBody, InstrumentBody, Level, MISSED_UNKNOWN, NO_INSTRUMENT, QuoteBody, flags};
+use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
 use codec::time::Now;
-use codec::venues::hyperliquid::{Bbo, Decoder, L2Book, Message, Subscription, parse_subscription};
-use codec::venues::rest_hyperliquid::{InstrumentInfo, SpotInfo};
-use codec::words::{InstrumentKind, InstrumentStatus, Reason, State, Stream, Venue};
+use codec::venues::hyperliquid::{Decoder, Message, Subscription, parse_subscription};
+use codec::venues::rest_hyperliquid::InstrumentInfo;
+use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
 
 const VENUE: Venue = Venue::Hyperliquid;
 
@@ -60,43 +62,6 @@ const FRESH_LINK: Link = 0;
 /// must not hold up a quote.
 const DEEP_LINK: Link = 1;
 
-#[derive(Debug)]
-struct BookSync {
-    fused: FusedBook,
-    state: StreamState,
-    /// When each source last came, monotonic ns.
-    fast_mono_ns: u64,
-    default_mono_ns: u64,
-    /// Since the last loss a frame has come that shows a whole top.
-    seeded: bool,
-    served_before: bool,
-}
-
-#[derive(Debug, Default)]
-struct QuoteSync {
-    state: StreamState,
-    time_ms: u64,
-    last: Option<QuoteBody>,
-    lost: bool,
-}
-
-#[derive(Debug)]
-struct Symbol {
-    instrument: u32,
-    carried: bool,
-    book: Option<Box<BookSync>>,
-    quote: Option<QuoteSync>,
-    trades: Option<Box<TradeSync>>,
-}
-
-/// Names and numbers of what may be subscribed.
-struct Listed {
-    perps: Vec<InstrumentInfo>,
-    spot: Option<Vec<SpotInfo>>,
-    /// Builder dexes named by the configuration, answered or not.
-    dexes: Vec<(String, Option<Vec<InstrumentInfo>>)>,
-}
-
 /// See the module.
 pub struct HyperliquidSession {
     settings: Settings,
@@ -115,10 +80,12 @@ pub struct HyperliquidSession {
     instruments_backoff: Backoff,
     instruments_at_mono_ns: Option<u64>,
     next_check_mono_ns: u64,
-    /// The venue's clock as last seen on a book or quote, ms.
-    venue_ms: Option<u64>,
+    /// The venue's clock as last seen on a book or quote, ms, and when that was, monotonic ns.
+    venue_clock: Option<(u64, u64)>,
     unexpected: u64,
     malformed: u64,
+    /// Of those, not told to clients yet.
+    malformed_untold: u64,
     stopping: bool,
 }
 
@@ -153,9 +120,10 @@ impl HyperliquidSession {
             instruments_backoff: Backoff::new(INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS),
             instruments_at_mono_ns: Some(0),
             next_check_mono_ns: 0,
-            venue_ms: None,
+            venue_clock: None,
             unexpected: 0,
             malformed: 0,
+            malformed_untold: 0,
             stopping: false,
             sources,
             settings,
@@ -170,15 +138,22 @@ impl HyperliquidSession {
         let instrument = out.publisher.define(VENUE, body, now);
         let wants = |stream| self.settings.wants(stream);
         let fast_is_whole = !self.sources.has_default();
+        let (beat, silent_ms) = if self.sources.has_fast() {
+            (Source::Fast, HYPERLIQUID_FAST_SILENT_MS)
+        } else {
+            (Source::Default, HYPERLIQUID_DEFAULT_SILENT_MS)
+        };
+        let silent_after_ms = self.settings.stale_after_ms.unwrap_or(silent_ms);
         let mut symbol = Symbol {
             instrument,
             carried: false,
             book: wants(Stream::Orderbook).then(|| {
                 Box::new(BookSync {
-                    fused: FusedBook::new(FUSED_LEVELS_MAX, fast_is_whole),
+                    fused: FusedBook::new(fast_is_whole),
                     state: StreamState::new(),
-                    fast_mono_ns: 0,
-                    default_mono_ns: 0,
+                    beat,
+                    silent_after_ms,
+                    beat_mono_ns: 0,
                     seeded: false,
                     served_before: false,
                 })
@@ -239,6 +214,11 @@ impl HyperliquidSession {
         let whole = !self.listed.perps.is_empty()
             && self.listed.spot.is_some()
             && self.listed.dexes.iter().all(|(_, answered)| answered.is_some());
+        if self.listed.perps.is_empty() && *query == Query::Instruments {
+            // An empty universe is no answer.
+            let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
+            self.instruments_at_mono_ns = Some(now.after_ms(delay_ms));
+        }
         if whole && !self.instruments_known {
             self.instruments_known = true;
             self.instruments_backoff.reset();
@@ -340,6 +320,8 @@ impl HyperliquidSession {
         let mut used = self.links.iter().filter(|link| !link.carried.is_empty());
         let (state, reason) = if !self.instruments_known {
             (State::Warming, Reason::AwaitingInstruments)
+        } else if used.clone().next().is_none() {
+            (State::Down, Reason::UnknownSymbol)
         } else if used.clone().all(|link| link.life.is_open()) {
             (State::Live, Reason::None)
         } else if used.any(|link| link.life.is_lost()) {
@@ -365,6 +347,7 @@ impl HyperliquidSession {
                         }
                         book.fused.clear();
                         book.seeded = false;
+                        book.beat_mono_ns = 0;
                         book.state.set(out.publisher, (VENUE, instrument, Stream::Orderbook), down, now);
                     }
                 }
@@ -417,15 +400,23 @@ impl HyperliquidSession {
                 (Channel::Trades, _, Some(trades)) => (&mut trades.state, Stream::Trades),
                 _ => continue,
             };
-            if state.reason == Reason::Silence {
+            if state.state == State::Stale && state.reason == Reason::Silence {
                 state.set(out.publisher, (VENUE, instrument, stream), (State::Live, Reason::None), now);
             }
         }
     }
 
+    /// The venue's clock now: what it showed last and the time since then, or else our own.
+    fn venue_now_ms(&self, now: Now) -> u64 {
+        self.venue_clock.map_or(now.wall_ns / 1_000_000, |(venue_ms, seen_mono_ns)| {
+            venue_ms.saturating_add(now.mono_ns.saturating_sub(seen_mono_ns) / 1_000_000)
+        })
+    }
+
     fn on_acknowledged(&mut self, at: usize, echoed: &Subscription<'_>, now: Now, out: &mut Out<'_>) {
         let Some(index) = self.table.get(echoed.coin) else { return };
         let Some(carried) = self.links[at].on_acknowledged(index, echoed) else { return };
+        let begun_ms = self.venue_now_ms(now).saturating_add(HYPERLIQUID_LATENCY_MS);
         let symbol = &mut self.symbols[index];
         let instrument = symbol.instrument;
         let waiting = (State::Warming, Reason::AwaitingData);
@@ -444,7 +435,7 @@ impl HyperliquidSession {
             }
             Channel::Trades => {
                 if let Some(trades) = &mut symbol.trades {
-                    trades.on_subscribed(self.venue_ms);
+                    trades.on_subscribed(begun_ms);
                     let of = (VENUE, instrument, Stream::Trades);
                     trades.state.set(out.publisher, of, (State::Live, Reason::None), now);
                 }
@@ -466,11 +457,10 @@ impl HyperliquidSession {
                 // Quotes and trades alone may be quiet for long; the pong proves the connection.
                 u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
             };
-            let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms).max(1));
-            let limits = SilenceLimits {
-                stale_ms,
-                reconnect_ms: stale_ms.saturating_mul(HYPERLIQUID_RECONNECT_FACTOR),
-            };
+            let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms));
+            // However early its streams are to be called stale, a link is given time for its own beat.
+            let reconnect_ms = stale_ms.max(default_ms).saturating_mul(HYPERLIQUID_RECONNECT_FACTOR);
+            let limits = SilenceLimits { stale_ms, reconnect_ms };
             link.drive(now, &self.settings.websocket_url, &self.coins_json, &mut self.pace, out.actions);
             let Some(trouble) = link.trouble(now, limits) else { continue };
             let (what, reason) = match trouble {
@@ -498,14 +488,19 @@ impl HyperliquidSession {
     }
 
     fn tick_book(&mut self, index: usize, check: bool, now: Now, out: &mut Out<'_>) {
-        let stale_ms = self.settings.stale_after_ms;
-        let sources = self.sources;
         let symbol = &mut self.symbols[index];
         let instrument = symbol.instrument;
         let Some(book) = &mut symbol.book else { return };
-        if book.state.is_live() && book.is_silent(sources, stale_ms, now) {
+        if book.state.is_live() && book.is_silent(now) {
             let of = (VENUE, instrument, Stream::Orderbook);
             book.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+            // A quote may be quiet by nature, but not beside a book that is silent.
+            if let Some(quote) = symbol.quote.as_mut().filter(|quote| quote.state.is_live())
+                && quote.state.age_ms(now) > book.silent_after_ms
+            {
+                let of = (VENUE, instrument, Stream::Quotes);
+                quote.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+            }
         }
         if !book.state.is_live() {
             return;
@@ -522,6 +517,7 @@ impl HyperliquidSession {
     #[cold]
     fn on_unreadable(&mut self, what: &str, message: &[u8], out: &mut Out<'_>) {
         self.malformed += 1;
+        self.malformed_untold += 1;
         let shown = String::from_utf8_lossy(&message[..message.len().min(96)]);
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), "message that cannot be read, dropped")
@@ -532,282 +528,8 @@ impl HyperliquidSession {
     }
 }
 
-impl BookSync {
-    fn is_silent(&self, sources: BookSources, stale_ms: Option<u64>, now: Now) -> bool {
-        let (limit_ms, last) = if sources.has_fast() {
-            (HYPERLIQUID_FAST_SILENT_MS, self.fast_mono_ns)
-        } else {
-            (HYPERLIQUID_DEFAULT_SILENT_MS, self.default_mono_ns)
-        };
-        now.mono_ns.saturating_sub(last) > stale_ms.unwrap_or(limit_ms) * 1_000_000
-    }
-
-    fn stamp(&self, instrument: u32, source: Link, now: Now) -> Stamp {
-        Stamp {
-            venue: VENUE,
-            instrument,
-            source,
-            flags: if self.state.is_live() { 0 } else { flags::SUSPECT },
-            venue_sequence: 0,
-            ts_event_ns: self.fused.time_ns(),
-            ts_recv_ns: now.wall_ns,
-        }
-    }
-}
-
-/// A frame of any source.
-struct Frame<'a> {
-    source: Source,
-    time_ms: u64,
-    bids: &'a [Level],
-    asks: &'a [Level],
-}
-
-impl Symbol {
-    fn each_state(&mut self, mut take: impl FnMut(&mut StreamState, Stream)) {
-        if let Some(book) = &mut self.book {
-            take(&mut book.state, Stream::Orderbook);
-        }
-        if let Some(quote) = &mut self.quote {
-            take(&mut quote.state, Stream::Quotes);
-        }
-        if let Some(trades) = &mut self.trades {
-            take(&mut trades.state, Stream::Trades);
-        }
-    }
-
-    fn on_frame(
-        &mut self,
-        frame: &Frame<'_>,
-        link: Link,
-        changes: &mut Changes,
-        now: Now,
-        out: &mut Out<'_>,
-    ) {
-        let instrument = self.instrument;
-        let Some(book) = &mut self.book else { return };
-        let of = (VENUE, instrument, Stream::Orderbook);
-        match frame.source {
-            Source::Fast => book.fast_mono_ns = now.mono_ns,
-            Source::Default => book.default_mono_ns = now.mono_ns,
-            // A quote alone makes no book.
-            Source::Bbo if !book.seeded => return,
-            Source::Bbo => {}
-        }
-        book.state.touch(now);
-        if matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price)
-        {
-            let body = GapBody::new(Reason::Crossed, 1, 0, 0);
-            out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
-            book.state.set(out.publisher, of, (State::Stale, Reason::Crossed), now);
-            return;
-        }
-        let time_ns = frame.time_ms * 1_000_000;
-        let forget_before_ns = time_ns.saturating_sub(HYPERLIQUID_DEFAULT_SILENT_MS * 1_000_000);
-        book.fused.apply(frame.source, time_ns, frame.bids, frame.asks, forget_before_ns, changes);
-        let first = !book.seeded;
-        book.seeded = true;
-        if book.fused.book().is_crossed() {
-            // Cannot be while each frame covers both its best prices; if it is, it must not be served.
-            book.fused.clear();
-            book.seeded = false;
-            let body = GapBody::new(Reason::Crossed, MISSED_UNKNOWN, 0, 0);
-            out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
-            book.state.set(out.publisher, of, (State::Resyncing, Reason::Crossed), now);
-            return;
-        }
-        if changes.is_empty() && !first {
-            return;
-        }
-        let wakes = frame.source != Source::Bbo;
-        if wakes && !book.state.is_live() {
-            book.served_before = true;
-            book.state.set(out.publisher, of, (State::Live, Reason::None), now);
-        }
-        let stamp = book.stamp(instrument, link, now);
-        let published = if first {
-            out.publisher.book_snapshot(&stamp, book.fused.book())
-        } else {
-            out.publisher.book_delta(&stamp, time_ns, &changes.bids, &changes.asks)
-        };
-        if published.is_err() {
-            book.fused.clear();
-            book.seeded = false;
-            book.state.set(out.publisher, of, (State::Resyncing, Reason::Overflow), now);
-        }
-    }
-
-    /// The best prices at a venue time: from a bbo, or from a book frame that is newer than the last bbo.
-    fn on_best(
-        &mut self,
-        time_ms: u64,
-        best: QuoteBody,
-        is_bbo: bool,
-        link: Link,
-        now: Now,
-        out: &mut Out<'_>,
-    ) {
-        let Some(sync) = &mut self.quote else { return };
-        sync.state.touch(now);
-        let newer = if is_bbo { time_ms >= sync.time_ms } else { time_ms > sync.time_ms };
-        if !newer && sync.last.is_some() {
-            return;
-        }
-        sync.time_ms = sync.time_ms.max(time_ms);
-        let of = (VENUE, self.instrument, Stream::Quotes);
-        if sync.last == Some(best) {
-            sync.state.set(out.publisher, of, (State::Live, Reason::None), now);
-            return;
-        }
-        if core::mem::take(&mut sync.lost) {
-            let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
-            out.publisher.gap(VENUE, self.instrument, Stream::Quotes, &body, now);
-        }
-        sync.last = Some(best);
-        sync.state.set(out.publisher, of, (State::Live, Reason::None), now);
-        let stamp = Stamp {
-            source: link,
-            ts_event_ns: time_ms * 1_000_000,
-            ..Stamp::now(VENUE, self.instrument, now)
-        };
-        out.publisher.quote(&stamp, &best);
-    }
-
-    fn on_book(
-        &mut self,
-        frame: &L2Book<'_>,
-        link: Link,
-        changes: &mut Changes,
-        now: Now,
-        out: &mut Out<'_>,
-    ) {
-        if frame.unrepresentable > 0 {
-            self.on_unrepresentable(now, out);
-            return;
-        }
-        let source = if frame.fast { Source::Fast } else { Source::Default };
-        let parts = Frame { source, time_ms: frame.time_ms, bids: frame.bids, asks: frame.asks };
-        self.on_frame(&parts, link, changes, now, out);
-        let crossed = matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price);
-        if !crossed {
-            let best = QuoteBody {
-                bid: frame.bids.first().copied().unwrap_or(NO_LEVEL),
-                ask: frame.asks.first().copied().unwrap_or(NO_LEVEL),
-            };
-            self.on_best(frame.time_ms, best, false, link, now, out);
-        }
-    }
-
-    fn on_bbo(&mut self, bbo: &Bbo<'_>, link: Link, changes: &mut Changes, now: Now, out: &mut Out<'_>) {
-        if bbo.unrepresentable {
-            self.on_unrepresentable(now, out);
-            return;
-        }
-        if matches!((bbo.bid, bbo.ask), (Some(bid), Some(ask)) if bid.price >= ask.price) {
-            let body = GapBody::new(Reason::Crossed, 1, 0, 0);
-            out.publisher.gap(VENUE, self.instrument, Stream::Quotes, &body, now);
-            return;
-        }
-        let best = QuoteBody { bid: bbo.bid.unwrap_or(NO_LEVEL), ask: bbo.ask.unwrap_or(NO_LEVEL) };
-        self.on_best(bbo.time_ms, best, true, link, now, out);
-        let (bid, ask) = (bbo.bid.as_slice(), bbo.ask.as_slice());
-        let parts = Frame { source: Source::Bbo, time_ms: bbo.time_ms, bids: bid, asks: ask };
-        self.on_frame(&parts, link, changes, now, out);
-    }
-
-    /// A level that cannot be held exactly: the book is not right without it.
-    #[cold]
-    fn on_unrepresentable(&mut self, now: Now, out: &mut Out<'_>) {
-        let instrument = self.instrument;
-        let Some(book) = &mut self.book else { return };
-        let body = GapBody::new(Reason::Unrepresentable, 1, 0, 0);
-        out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
-        book.fused.clear();
-        book.seeded = false;
-        let of = (VENUE, instrument, Stream::Orderbook);
-        book.state.set(out.publisher, of, (State::Stale, Reason::Unrepresentable), now);
-    }
-}
-
-const NO_LEVEL: Level = Level { price: codec::decimal::Price::ZERO, size: Size::ZERO };
-
 const fn link_name(link: Link) -> &'static str {
     if link == DEEP_LINK { "default books" } else { "fast books, quotes, trades" }
-}
-
-fn is_spot(name: &str) -> bool {
-    name.starts_with('@') || (name.contains('/') && !name.contains(':'))
-}
-
-/// A coin name as a JSON string: names may hold any character.
-fn json_string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if u32::from(control) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
-}
-
-fn unknown_body(name: &str, status: InstrumentStatus) -> Option<InstrumentBody> {
-    let kind = if is_spot(name) { InstrumentKind::Spot } else { InstrumentKind::Perp };
-    InstrumentBody::new(kind, status, name, "", "")
-}
-
-/// An entry of one of the venue's lists.
-#[derive(Clone, Copy)]
-enum Found<'a> {
-    Perp(&'a InstrumentInfo),
-    Spot(&'a SpotInfo),
-}
-
-impl Found<'_> {
-    const fn delisted(&self) -> bool {
-        matches!(self, Self::Perp(info) if info.delisted)
-    }
-
-    /// Prices have at most five significant figures and `max − szDecimals` places, with a max of 6 for
-    /// perps and 8 for spot (venue documentation).
-    fn body(&self, name: &str) -> Option<InstrumentBody> {
-        let status = if self.delisted() { InstrumentStatus::Delisted } else { InstrumentStatus::Trading };
-        let (kind, base, quote, size_decimals, places) = match self {
-            Self::Perp(info) => {
-                let base = name.split_once(':').map_or(name, |(_, base)| base);
-                (InstrumentKind::Perp, base, "USDC", info.size_decimals, 6)
-            }
-            Self::Spot(info) => (InstrumentKind::Spot, &*info.base, &*info.quote, info.size_decimals, 8),
-        };
-        let mut body = InstrumentBody::new(kind, status, name, base, quote)?;
-        body.price_figures = 5;
-        body.price_decimals = u8::saturating_sub(places, size_decimals);
-        let lot = 10i64.checked_pow(Size::DECIMALS.checked_sub(u32::from(size_decimals))?)?;
-        body.lot_size = Size::from_raw(lot);
-        Some(body)
-    }
-}
-
-impl Listed {
-    fn find(&self, name: &str) -> Option<Found<'_>> {
-        if is_spot(name) {
-            return self.spot.iter().flatten().find(|info| info.name == name).map(Found::Spot);
-        }
-        let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        self.perps.iter().chain(dex).find(|info| info.name == name).map(Found::Perp)
-    }
-
-    fn nearest(&self, name: &str) -> String {
-        let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        let names = self.perps.iter().chain(dex).map(|info| &*info.name);
-        let spot = self.spot.iter().flatten().map(|info| &*info.name);
-        names
-            .chain(spot)
-            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
-            .map_or_else(String::new, |nearest| format!("the nearest listed name is {nearest}"))
-    }
 }
 
 impl Session for HyperliquidSession {
@@ -837,15 +559,23 @@ impl Session for HyperliquidSession {
         (out.events)(
             Event::new(Severity::Info, Some(VENUE), "connected").about(link_name(link)).number(link.into()),
         );
-        for &Carried { symbol, .. } in &self.links[at].carried {
+        for &Carried { symbol, channel } in &self.links[at].carried {
             let symbol = &mut self.symbols[symbol];
             let instrument = symbol.instrument;
-            symbol.each_state(|state, stream| {
-                if state.reason == Reason::Connecting || state.state == State::Down {
-                    let waiting = (State::Warming, Reason::Subscribing);
-                    state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
+            let (state, stream) = match (channel, &mut symbol.book, &mut symbol.quote, &mut symbol.trades) {
+                // The deep part alone does not make a book that has a fast source.
+                (Channel::DefaultBook, ..) if self.sources.has_fast() => continue,
+                (Channel::FastBook | Channel::DefaultBook, Some(book), ..) => {
+                    (&mut book.state, Stream::Orderbook)
                 }
-            });
+                (Channel::Bbo, _, Some(quote), _) => (&mut quote.state, Stream::Quotes),
+                (Channel::Trades, _, _, Some(trades)) => (&mut trades.state, Stream::Trades),
+                _ => continue,
+            };
+            if !state.is_live() {
+                let waiting = (State::Warming, Reason::Subscribing);
+                state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
+            }
         }
         self.links[at].drive(
             now,
@@ -869,7 +599,6 @@ impl Session for HyperliquidSession {
         if !self.links[at].life.is_current(generation) {
             return;
         }
-        let was_open = self.links[at].life.is_open();
         let delay_ms = self.links[at].on_closed(now, &mut self.random);
         let (what, detail) = cause.describe();
         (out.events)(
@@ -878,9 +607,7 @@ impl Session for HyperliquidSession {
                 .detail(&detail)
                 .number(delay_ms),
         );
-        if was_open {
-            self.lose_link(at, Reason::Disconnect, now, out);
-        }
+        self.lose_link(at, Reason::Disconnect, now, out);
         self.tell_venue(now, out);
     }
 
@@ -889,20 +616,20 @@ impl Session for HyperliquidSession {
         if at >= self.links.len() {
             return;
         }
-        let Self { decoder, symbols, table, changes, venue_ms, unexpected, .. } = self;
+        let Self { decoder, symbols, table, changes, venue_clock, unexpected, .. } = self;
         match decoder.decode(message) {
             Ok(Message::Book(frame)) if !frame.aggregated => match table.get(frame.coin) {
                 Some(index) => {
-                    *venue_ms = Some(venue_ms.map_or(frame.time_ms, |seen| seen.max(frame.time_ms)));
-                    if let Some(trades) = &mut symbols[index].trades {
-                        trades.on_venue_clock(frame.time_ms);
-                    }
+                    *venue_clock = Some((frame.time_ms, now.mono_ns));
                     symbols[index].on_book(&frame, link, changes, now, out);
                 }
                 None => *unexpected += 1,
             },
             Ok(Message::Bbo(bbo)) => match table.get(bbo.coin) {
-                Some(index) => symbols[index].on_bbo(&bbo, link, changes, now, out),
+                Some(index) => {
+                    *venue_clock = Some((bbo.time_ms, now.mono_ns));
+                    symbols[index].on_bbo(&bbo, link, changes, now, out);
+                }
                 None => *unexpected += 1,
             },
             Ok(Message::Trades(trades)) => {
@@ -954,9 +681,24 @@ impl Session for HyperliquidSession {
     fn on_fetched(&mut self, fetched: Fetched, now: Now, out: &mut Out<'_>) {
         match fetched.outcome {
             Ok(answer) => self.on_list(&fetched.request.query, answer, now, out),
+            Err(error @ FetchError::Permanent { .. })
+                if matches!(fetched.request.query, Query::DexInstruments { .. }) =>
+            {
+                // A dex that does not exist lists nothing; the symbols named by it are told unknown.
+                (out.events)(
+                    Event::new(
+                        Severity::Error,
+                        Some(VENUE),
+                        "builder dex could not be asked, its symbols are unknown",
+                    )
+                    .detail(&format!("{:?}: {error:?}", fetched.request.query)),
+                );
+                let answer = Answer::HyperliquidInstruments(Vec::new());
+                self.on_list(&fetched.request.query, answer, now, out);
+            }
             Err(error) => {
                 let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
-                self.instruments_at_mono_ns = Some(now.mono_ns + delay_ms * 1_000_000);
+                self.instruments_at_mono_ns = Some(now.after_ms(delay_ms));
                 (out.events)(
                     Event::new(
                         Severity::Error,
@@ -975,10 +717,16 @@ impl Session for HyperliquidSession {
             return;
         }
         self.fetch_instruments(now, out);
+        if self.malformed_untold > 0 {
+            // What it held nobody knows: everybody at this venue is told.
+            let missed = core::mem::take(&mut self.malformed_untold);
+            let body = GapBody::new(Reason::Malformed, missed, 0, 0);
+            out.publisher.gap(VENUE, NO_INSTRUMENT, Stream::Connection, &body, now);
+        }
         self.tick_links(now, out);
         let check = now.mono_ns >= self.next_check_mono_ns;
         if check {
-            self.next_check_mono_ns = now.mono_ns + BOOK_CHECK_INTERVAL_MS * 1_000_000;
+            self.next_check_mono_ns = now.after_ms(BOOK_CHECK_INTERVAL_MS);
         }
         for index in 0..self.symbols.len() {
             self.tick_book(index, check, now, out);

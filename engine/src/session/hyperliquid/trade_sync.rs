@@ -1,7 +1,8 @@
 //! One Hyperliquid trade stream: each trade once, the backlog told from what is live.
 //!
-//! A subscription begins with a backlog of up to thirty trades and no flag (measured 2026-09). A trade
-//! older than the venue's clock at the moment of subscription belongs to it. After the first subscription
+//! A subscription begins with a backlog of up to thirty trades in one frame and no flag (measured 2026-09); a
+//! coin without recent trades sends none. So the first frame is the backlog if its oldest trade is older than
+//! the venue's clock at the moment of subscription. After the first subscription
 //! the backlog is history, not stream; after a reconnect what of it was not seen was missed, and follows
 //! as backfill, after a gap unless some of it was seen before.
 
@@ -9,25 +10,10 @@ use crate::limits::TRADE_WINDOW;
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
 use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
-use codec::time::Now;
+use codec::time::{Now, ns_of_ms};
 use codec::venues::hyperliquid::Trade;
 use codec::words::{Reason, Stream, Venue};
 use std::cmp::Ordering;
-
-/// How far a first book frame may run behind the moment of its subscription, ms.
-const BACKLOG_MARGIN_MS: u64 = 2_000;
-
-/// Where the backlog of the present subscription ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Backlog {
-    /// Not subscribed since the last loss.
-    #[default]
-    Unsubscribed,
-    /// Subscribed; the venue's clock is not known yet: the first frame is taken for the backlog.
-    UntilFirstFrame,
-    /// Trades up to this venue time, ms.
-    Until(u64),
-}
 
 /// Trades seen lately, by (time, tid).
 #[derive(Debug, Default)]
@@ -76,7 +62,8 @@ pub struct TradeSync {
     /// The stream's state.
     pub state: StreamState,
     window: Window,
-    backlog: Backlog,
+    /// Until the first frame of the present subscription: the venue's clock when it began, ms.
+    begun_ms: Option<u64>,
     /// How the backlog of the present subscription is published.
     backlog_flags: u8,
     /// A connection was lost, and whether that lost trades is not known yet.
@@ -98,7 +85,7 @@ impl TradeSync {
         Self {
             state: StreamState::new(),
             window,
-            backlog: Backlog::Unsubscribed,
+            begun_ms: None,
             backlog_flags: flags::BACKFILL | flags::SNAPSHOT,
             loss_open: false,
             subscribed_before: false,
@@ -108,37 +95,25 @@ impl TradeSync {
 
     /// The connection is gone.
     pub fn on_link_lost(&mut self) {
-        self.backlog = Backlog::Unsubscribed;
+        self.begun_ms = None;
         if self.subscribed_before {
             self.backlog_flags = flags::BACKFILL;
             self.loss_open = true;
         }
     }
 
-    /// Subscribed, when the venue's clock stood at `venue_ms` (`None`: not known).
-    pub fn on_subscribed(&mut self, venue_ms: Option<u64>) {
+    /// Subscribed, when the venue's clock stood at `venue_ms`.
+    pub fn on_subscribed(&mut self, venue_ms: u64) {
         self.subscribed_before = true;
-        self.backlog = venue_ms.map_or(Backlog::UntilFirstFrame, Backlog::Until);
-    }
-
-    /// The venue's clock, from a book frame.
-    #[inline]
-    pub fn on_venue_clock(&mut self, venue_ms: u64) {
-        if self.backlog == Backlog::UntilFirstFrame {
-            self.backlog = Backlog::Until(venue_ms.saturating_sub(BACKLOG_MARGIN_MS));
-        }
+        self.begun_ms = Some(venue_ms);
     }
 
     /// One frame of trades, oldest first.
     pub fn on_trades(&mut self, trades: &[Trade<'_>], publisher: &mut Publisher, stamp: &Stamp, now: Now) {
         self.state.touch(now);
-        if self.backlog == Backlog::UntilFirstFrame {
-            self.backlog = Backlog::Until(trades.iter().map(|trade| trade.time_ms).max().unwrap_or(0));
-        }
-        let until_ms = match self.backlog {
-            Backlog::Until(until_ms) => until_ms,
-            Backlog::Unsubscribed | Backlog::UntilFirstFrame => 0,
-        };
+        let oldest_ms = trades.iter().map(|trade| trade.time_ms).min().unwrap_or(0);
+        let is_backlog = self.begun_ms.take().is_some_and(|begun_ms| oldest_ms <= begun_ms);
+        let flags = if is_backlog { self.backlog_flags } else { 0 };
         if self.loss_open {
             self.loss_open = false;
             // A backlog is the newest trades without a hole: if it reaches back to one that was seen,
@@ -160,8 +135,7 @@ impl TradeSync {
                 publisher.gap(Venue::Hyperliquid, stamp.instrument, Stream::Trades, &body, now);
                 continue;
             };
-            let flags = if trade.time_ms <= until_ms { self.backlog_flags } else { 0 };
-            let stamp = Stamp { flags, ts_event_ns: trade.time_ms * 1_000_000, ..*stamp };
+            let stamp = Stamp { flags, ts_event_ns: ns_of_ms(trade.time_ms), ..*stamp };
             publisher.trade(&stamp, &TradeBody::new(price, size, trade.side, trade.tid));
         }
     }

@@ -1,0 +1,177 @@
+//! One Binance symbol: its book, its quote and its trades.
+
+use super::VENUE;
+use super::book_sync::{BookContext, BookSync};
+use super::trade_sync::TradeSync;
+use crate::limits::QUOTE_BEHIND_BOOK_MS;
+use crate::publisher::Stamp;
+use crate::session::states::StreamState;
+use crate::session::{Link, Out};
+use codec::record::{GapBody, InstrumentBody, Level, MISSED_UNKNOWN, QuoteBody};
+use codec::time::{Now, ns_of_ms};
+use codec::venues::binance::BookTicker;
+use codec::venues::rest_binance::InstrumentInfo;
+use codec::words::{InstrumentKind, InstrumentStatus, Reason, State, Stream};
+
+/// One symbol with everything carried of it.
+#[derive(Debug)]
+pub(super) struct Symbol {
+    pub(super) instrument: u32,
+    pub(super) name: String,
+    /// Listed and not delisted, so that it is subscribed.
+    pub(super) carried: bool,
+    pub(super) book: Option<Box<BookSync>>,
+    pub(super) quote: Option<QuoteSync>,
+    pub(super) trades: Option<Box<TradeSync>>,
+    /// When each stream was last acknowledged, monotonic ns; 0: not.
+    pub(super) acked_mono_ns: [u64; 4],
+    /// Asked for once more after its first-data deadline.
+    pub(super) asked_again: [bool; 4],
+}
+
+#[derive(Debug, Default)]
+pub(super) struct QuoteSync {
+    pub(super) state: StreamState,
+    pub(super) update_id: u64,
+    /// Best bid and ask as last published.
+    pub(super) last: Option<(Level, Level)>,
+    /// Since when a newer live book shows another best, monotonic ns.
+    pub(super) differs_since_mono_ns: Option<u64>,
+    /// Quotes were lost since the last one.
+    pub(super) lost: bool,
+}
+
+impl QuoteSync {
+    /// The connection is gone: quotes will have been lost, and the next one counts whatever its id.
+    pub(super) const fn on_link_lost(&mut self) {
+        self.lost |= self.update_id != 0;
+        self.update_id = 0;
+        self.last = None;
+        self.differs_since_mono_ns = None;
+    }
+}
+
+impl Symbol {
+    pub(super) fn set_all(&mut self, state: State, reason: Reason, now: Now, out: &mut Out<'_>) {
+        let instrument = self.instrument;
+        if let Some(book) = &mut self.book {
+            let mut cx = BookContext { publisher: out.publisher, instrument, source: 0, now };
+            book.set_state(state, reason, &mut cx);
+        }
+        if let Some(quote) = &mut self.quote {
+            quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), (state, reason), now);
+        }
+        if let Some(trades) = &mut self.trades {
+            trades.state.set(out.publisher, (VENUE, instrument, Stream::Trades), (state, reason), now);
+        }
+    }
+
+    pub(super) fn on_quote(
+        &mut self,
+        update_id: u64,
+        quote: (Level, Level),
+        stamp: &Stamp,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
+        let Some(sync) = &mut self.quote else { return };
+        if update_id <= sync.update_id {
+            return;
+        }
+        sync.update_id = update_id;
+        sync.last = Some(quote);
+        sync.differs_since_mono_ns = None;
+        if core::mem::take(&mut sync.lost) {
+            let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
+            out.publisher.gap(VENUE, self.instrument, Stream::Quotes, &body, now);
+        }
+        sync.state.set(
+            out.publisher,
+            (VENUE, self.instrument, Stream::Quotes),
+            (State::Live, Reason::None),
+            now,
+        );
+        out.publisher.quote(stamp, &QuoteBody { bid: quote.0, ask: quote.1 });
+    }
+
+    /// A quote that a newer live book contradicts for too long: its stream has died without a word.
+    pub(super) fn check_quote(&mut self, now: Now, out: &mut Out<'_>) {
+        let (Some(book), Some(quote)) = (&self.book, &mut self.quote) else { return };
+        if !quote.state.is_live() || !book.state().is_live() || book.book_id() <= quote.update_id {
+            return;
+        }
+        let best = book.book().bids.best().zip(book.book().asks.best());
+        if best == quote.last {
+            quote.differs_since_mono_ns = None;
+            return;
+        }
+        let since = *quote.differs_since_mono_ns.get_or_insert(now.mono_ns);
+        if now.mono_ns.saturating_sub(since) > ns_of_ms(QUOTE_BEHIND_BOOK_MS) {
+            let of = (VENUE, self.instrument, Stream::Quotes);
+            quote.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+        }
+    }
+
+    /// A book that has just joined knows the best prices: a quote stream that waits need not wait longer.
+    pub(super) fn quote_from_book(&mut self, source: Link, now: Now, out: &mut Out<'_>) {
+        let Some(book) = &self.book else { return };
+        let waits = |quote: &QuoteSync| {
+            quote.state.state == State::Warming && quote.state.reason == Reason::AwaitingData
+        };
+        if !self.quote.as_ref().is_some_and(waits) {
+            return;
+        }
+        let best = (book.book().bids.best(), book.book().asks.best());
+        if let (Some(bid), Some(ask)) = best {
+            let (update_id, stamp) = (book.book_id(), book.stamp(self.instrument, source, now));
+            self.on_quote(update_id, (bid, ask), &stamp, now, out);
+        }
+    }
+}
+
+#[inline]
+pub(super) fn on_ticker(
+    symbol: &mut Symbol,
+    ticker: &BookTicker<'_>,
+    link: Link,
+    now: Now,
+    out: &mut Out<'_>,
+) {
+    if let Some(book) = &mut symbol.book {
+        book.on_quote_id(ticker.update_id, now.mono_ns);
+    }
+    let Some(sync) = &mut symbol.quote else { return };
+    sync.state.touch(now);
+    let Some(quote) = ticker.quote else {
+        let body = GapBody::new(Reason::Unrepresentable, 1, ticker.update_id, ticker.update_id);
+        out.publisher.gap(VENUE, symbol.instrument, Stream::Quotes, &body, now);
+        sync.state.set(
+            out.publisher,
+            (VENUE, symbol.instrument, Stream::Quotes),
+            (State::Stale, Reason::Unrepresentable),
+            now,
+        );
+        return;
+    };
+    let stamp = Stamp {
+        venue: VENUE,
+        instrument: symbol.instrument,
+        source: link,
+        flags: 0,
+        venue_sequence: ticker.update_id,
+        ts_event_ns: ns_of_ms(ticker.transaction_ms),
+        ts_recv_ns: now.wall_ns,
+    };
+    symbol.on_quote(ticker.update_id, quote, &stamp, now, out);
+}
+
+pub(super) fn unknown_body(name: &str) -> Option<InstrumentBody> {
+    InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Delisted, name, "", "")
+}
+
+pub(super) fn instrument_body(info: &InstrumentInfo) -> Option<InstrumentBody> {
+    let mut body = InstrumentBody::new(info.kind, info.status, &info.symbol, &info.base, &info.quote)?;
+    body.tick_size = info.tick_size.unwrap_or_default();
+    body.lot_size = info.lot_size.unwrap_or_default();
+    Some(body)
+}
