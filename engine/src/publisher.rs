@@ -619,4 +619,34 @@ mod tests {
         assert_eq!(last[Stream::Orderbook.number() as usize], 60_001);
         assert_eq!(replica.check(), truth.check());
     }
+
+    #[test]
+    fn a_book_asked_for_again_comes_at_its_current_sequence_and_without_a_gap() {
+        let (mut publisher, mut consumer, id) = publisher();
+        let stamp = Stamp::now(Venue::Binance, id, Now::default());
+        let mut truth = Book::<Level>::new(64);
+        truth.apply(&[level(1, 1)], &[level(2, 1)], 0);
+        publisher.book_snapshot(&stamp, &truth).unwrap();
+        consumer.drain(usize::MAX, |_| {});
+        publisher.resend_book(id);
+        assert!(publisher.any_lost() && publisher.wants_snapshot(id));
+        publisher.republish_snapshot(&stamp, &truth).unwrap();
+        publisher.tell_losses(Now::default());
+        assert!(!publisher.any_lost());
+        let mut seen = Vec::new();
+        consumer.drain(usize::MAX, |record| seen.push((record.kind(), record.header().sequence)));
+        assert_eq!(seen, [(Kind::BookSnapshot, 1)]);
+    }
+
+    #[test]
+    fn the_first_lost_change_of_a_book_is_told_while_the_ring_is_still_full() {
+        let (mut publisher, mut consumer, id) = publisher();
+        let stamp = Stamp::now(Venue::Binance, id, Now::default());
+        while !publisher.any_lost() {
+            publisher.book_delta(&stamp, 0, &[level(1, 1)], &[]).unwrap();
+        }
+        let mut last = None;
+        consumer.drain(usize::MAX, |record| last = Some((record.kind(), record.gap().map(|gap| gap.missed))));
+        assert_eq!(last, Some((Kind::Gap, Some(1))));
+    }
 }

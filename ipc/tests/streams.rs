@@ -220,7 +220,7 @@ fn a_record_that_does_not_follow_breaks_the_book_until_a_snapshot() {
     bench.feed(|records| records.snapshot(BTC, &[level(90.0, 1.0)], &[level(91.0, 1.0)]));
     assert_eq!(
         words(&peer.read(&mut bench)),
-        ["orderbook stale ring_full", "orderbook live none", "snapshot 6"]
+        ["gap orderbook ring_full None", "orderbook stale ring_full", "orderbook live none", "snapshot 6"]
     );
     assert_eq!(bench.core.counters().figures().find(|(name, _)| *name == "broken_books_total").unwrap().1, 1);
 }
@@ -235,7 +235,10 @@ fn a_check_that_differs_breaks_the_book() {
     assert!(peer.read(&mut bench).is_empty(), "equal");
     own.apply(&[level(100.0, 2.0)], &[], 0);
     bench.feed(|records| records.check(BTC, &own));
-    assert_eq!(words(&peer.read(&mut bench)), ["orderbook stale sequence_break"]);
+    assert_eq!(
+        words(&peer.read(&mut bench)),
+        ["gap orderbook sequence_break None", "orderbook stale sequence_break"]
+    );
     assert_eq!(peer.refusal(&mut bench, &btc("get_orderbook")).0, "not_live");
     // The engine's own coming and going does not make it right, a snapshot does.
     bench.feed(|records| records.status(BTC, Stream::Orderbook, State::Resyncing, Reason::Crossed));
