@@ -398,9 +398,20 @@ impl Core {
     }
 
     /// New requests are refused from now on.
-    pub const fn begin_shutdown(&mut self) {
+    pub fn begin_shutdown(&mut self) {
         self.shutting_down = true;
+        // Subscribers learn it from the streams' own status; who has none is told as well.
+        for client in self.clients.iter_mut().flatten() {
+            if client.subscriptions.is_empty() && client.is_flushed() && client.ending == Ending::None {
+                message::error(&mut client.out, None, &shutting_down());
+            }
+        }
     }
+}
+
+/// What everybody hears while the daemon stops.
+pub(crate) fn shutting_down() -> Refusal {
+    Refusal::new(ErrorCode::ShuttingDown, "the daemon is stopping; connect again when it has been restarted")
 }
 
 /// The connection ends once this is written.

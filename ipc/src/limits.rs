@@ -103,3 +103,7 @@ pub const ECHO_BYTES_MAX: usize = 64;
 
 /// Bytes of a socket's path: what the kernel's address holds.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// For so long after the end has begun requests are still answered, with `shutting_down`: a client that asks just
+/// then learns why instead of finding the connection closed.
+pub const GOODBYE_NS: u64 = 200_000_000;

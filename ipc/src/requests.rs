@@ -1,7 +1,7 @@
 //! Requests: told apart by their type and answered.
 
 use crate::client::ClientId;
-use crate::core::Core;
+use crate::core::{Core, shutting_down};
 use crate::counters::add;
 use crate::event::Event;
 use crate::limits::REPLY_BYTES_PER_TURN;
@@ -77,10 +77,7 @@ impl Core {
 
     fn answer(&mut self, client: ClientId, request: &Request<'_>, now: Now) -> Result<(), Refusal> {
         if self.shutting_down {
-            return Err(Refusal::new(
-                ErrorCode::ShuttingDown,
-                "the daemon is stopping; connect again when it has been restarted",
-            ));
+            return Err(shutting_down());
         }
         match request.kind {
             "hello" => self.hello(client, request),

@@ -56,6 +56,8 @@ pub struct Server {
     read_buffer: Box<[u8]>,
     clock: WallClock,
     drain_until_ns: Option<u64>,
+    /// Until then requests are answered with `shutting_down`.
+    goodbye_until_ns: u64,
     accepting: bool,
 }
 
@@ -95,6 +97,7 @@ impl Server {
             read_buffer: vec![0; limits::READ_BYTES_PER_TURN].into_boxed_slice(),
             clock,
             drain_until_ns: None,
+            goodbye_until_ns: 0,
             accepting: true,
         })
     }
@@ -396,6 +399,7 @@ impl Server {
     pub fn begin_shutdown(&mut self, now: Now) {
         if self.drain_until_ns.is_none() {
             self.drain_until_ns = Some(now.mono_ns + limits::DRAIN_NS);
+            self.goodbye_until_ns = now.mono_ns + limits::GOODBYE_NS;
             self.core.begin_shutdown();
             if let Some(mut socket) = self.socket.take() {
                 let _ = self.poll.registry().deregister(&mut socket.listener);
@@ -409,7 +413,8 @@ impl Server {
     pub fn is_drained(&self, now: Now) -> bool {
         let Some(until) = self.drain_until_ns else { return false };
         now.mono_ns >= until
-            || (self.records.waiting_bytes() == 0
+            || (now.mono_ns >= self.goodbye_until_ns
+                && self.records.waiting_bytes() == 0
                 && (0..self.connections.len() as ClientId).all(|id| !self.core.owes(id)))
     }
 }

@@ -381,6 +381,19 @@ fn at_the_end_everything_due_is_written_and_the_file_is_gone() {
 }
 
 #[test]
+fn at_the_end_a_client_without_subscriptions_is_told_too() {
+    let mut daemon = Daemon::start(|_| {});
+    let mut idle = daemon.connect();
+    // Accepted and known before the end begins.
+    idle.request(&request("ping")).unwrap();
+    daemon.feed(Records::end);
+    daemon.stop();
+    let told = next(&mut idle);
+    assert!(matches!(&told, Message::Error { code, id: None, .. } if code == "shutting_down"), "{told:?}");
+    assert!(matches!(idle.recv(LONG), Err(ClientError::Closed)));
+}
+
+#[test]
 fn a_client_that_does_not_read_does_not_hold_up_the_end() {
     let mut daemon = Daemon::start(|_| {});
     let mut deaf = daemon.connect();
