@@ -232,3 +232,7 @@ pub const SHUTDOWN_MS_MAX: u64 = 4_500;
 /// Age of Hyperliquid's frames on arrival (measured 2026-09: 260 to 440 ms): a trade that much newer than the
 /// clock its frames show may still belong to a backlog.
 pub const HYPERLIQUID_LATENCY_MS: u64 = 400;
+
+/// A first trade after a reconnect whose id lies this far below the last one belongs to a new numbering (a venue's
+/// reset, another environment): told as a gap. Fewer are duplicates.
+pub const TRADE_ID_STEP_BACK: u64 = 10_000;

@@ -302,6 +302,46 @@ fn a_hole_in_trades_is_told_and_filled_once() {
 }
 
 #[test]
+fn a_venue_that_numbers_anew_is_followed() {
+    let mut bench = subscribed();
+    bench.message(1, &agg_trade(5_000_000));
+    bench.close(1, 1);
+    bench.pass_ms(1000);
+    connect(&mut bench);
+    bench.records();
+    bench.message(1, &agg_trade(17));
+    bench.message(1, &agg_trade(18));
+    let order: Vec<_> = bench.records().iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(order, [Kind::Gap, Kind::Trade, Kind::Trade]);
+}
+
+#[test]
+fn trades_missed_in_an_outage_are_asked_for_without_waiting_for_the_next() {
+    let mut bench = subscribed();
+    bench.message(1, &agg_trade(100));
+    bench.close(1, 1);
+    bench.pass_ms(1000);
+    connect(&mut bench);
+    bench.records();
+    bench.pass_ms(2_100);
+    let request = bench.fetch().expect("asks what it missed");
+    assert_eq!(request.query, Query::AggTrades { symbol: "BTCUSDT".into(), from_id: 101, limit: 1000 });
+    let rows = r#"[{"a":101,"p":"1","q":"1","f":1,"l":1,"T":5,"m":false},{"a":102,"p":"1","q":"1","f":1,"l":1,"T":6,"m":false}]"#;
+    let rows = rest_binance::agg_trades(&mut rows.as_bytes().to_vec()).unwrap();
+    bench.answer(request, Ok(Answer::AggTrades(rows)));
+    bench.message(1, &agg_trade(103));
+    let mut seen = Vec::new();
+    bench.drain(|record| {
+        if let Some(trade) = record.trade() {
+            seen.push(trade.trade_id.to_string());
+        } else if let Some(gap) = record.gap() {
+            seen.push(format!("gap {} {}", gap.reason().unwrap(), gap.missed));
+        }
+    });
+    assert_eq!(seen, ["gap disconnect 2", "101", "102", "103"]);
+}
+
+#[test]
 fn an_unknown_symbol_is_down_and_the_rest_runs() {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT", "BTCUSDR"])));
     bench.with(Session::on_start);

@@ -6,11 +6,11 @@
 use crate::fetch::FetchError;
 use crate::limits::{
     AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS,
-    FILL_TRADES_MAX, TRADE_PROBE_AFTER_MS,
+    FILL_TRADES_MAX, TRADE_ID_STEP_BACK, TRADE_PROBE_AFTER_MS,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
-use codec::record::{GapBody, TradeBody, flags};
+use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
 use codec::time::{Now, ns_of_ms};
 use codec::venues::binance::AggTrade;
 use codec::venues::rest_binance::AggTradeRow;
@@ -74,6 +74,17 @@ impl TradeSync {
     /// A trade off the wire.
     pub fn on_trade(&mut self, trade: &AggTrade<'_>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
         self.state.touch(now);
+        if self.reconnected
+            && self.last_id.is_some_and(|last| trade.agg_id.saturating_add(TRADE_ID_STEP_BACK) < last)
+        {
+            // Another numbering: what lies between cannot be known, and nothing of the old one helps.
+            let body = GapBody::new(Reason::SequenceBreak, MISSED_UNKNOWN, 0, 0);
+            publisher.gap(Venue::Binance, stamp.instrument, Stream::Trades, &body, now);
+            self.missing.clear();
+            self.asked = None;
+            self.probing_after = None;
+            self.last_id = None;
+        }
         if let Some(last) = self.last_id {
             if trade.agg_id <= last {
                 self.duplicates += 1;
