@@ -208,7 +208,7 @@ impl Driver {
             let Ok(interest) = self.interest.pop() else { break };
             taken += 1;
             if interest.resend {
-                self.publisher.resend_book(interest.instrument);
+                self.publisher.resend_book("ipc", interest.instrument);
                 continue;
             }
             // Instrument numbers are the run's: each session knows its own.

@@ -267,9 +267,9 @@ impl Publisher {
         Ok(())
     }
 
-    /// A consumer can no longer vouch for its copy of a book: it gets the whole book again with the next tick.
-    pub fn resend_book(&mut self, instrument: u32) {
-        for outlet in &mut self.outlets {
+    /// The consumer of the outlet of this name can no longer vouch for its copy of a book: it gets the whole book again with the next tick.
+    pub fn resend_book(&mut self, consumer: &str, instrument: u32) {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.outlet.name == consumer) {
             if let Some(lost) = outlet.lost.get_mut(instrument as usize) {
                 // Nothing was lost here, so nothing is told; the mark asks for the snapshot.
                 let lost = &mut lost[Stream::Orderbook.number() as usize];
@@ -628,7 +628,7 @@ mod tests {
         truth.apply(&[level(1, 1)], &[level(2, 1)], 0);
         publisher.book_snapshot(&stamp, &truth).unwrap();
         consumer.drain(usize::MAX, |_| {});
-        publisher.resend_book(id);
+        publisher.resend_book("ipc", id);
         assert!(publisher.any_lost() && publisher.wants_snapshot(id));
         publisher.republish_snapshot(&stamp, &truth).unwrap();
         publisher.tell_losses(Now::default());

@@ -180,6 +180,28 @@ fn a_broken_chain_is_told_at_once_and_never_served() {
 }
 
 #[test]
+fn an_acknowledged_stream_that_stays_silent_is_down_and_asked_for_again() {
+    let mut bench = subscribed();
+    // The other connection lives, and so does this one: only these two streams are silent.
+    for _ in 0..110 {
+        bench.pass_ms(100);
+        bench.message(0, r#"{"stream":"x@depth","data":{"e":"other","E":1,"s":"X"}}"#);
+        bench.message(1, r#"{"stream":"x@markPrice","data":{"e":"other","E":1,"s":"X"}}"#);
+    }
+    let mut down = Vec::new();
+    bench.drain(|record| {
+        if let Some(status) = record.status()
+            && status.reason() == Some(Reason::NoFirstData)
+        {
+            down.push(record.header().stream().unwrap());
+        }
+    });
+    assert_eq!(down, [Stream::Orderbook, Stream::Quotes]);
+    let again = bench.actions.iter().filter(|action| matches!(action, Action::Send { link: 0, .. })).count();
+    assert_eq!(again, 2, "{:?}", bench.actions);
+}
+
+#[test]
 fn a_failed_snapshot_is_asked_for_again() {
     let mut bench = subscribed();
     bench.message(0, &depth(1, 10, 0, r#"["100","1"]"#, ""));
@@ -339,6 +361,24 @@ fn trades_missed_in_an_outage_are_asked_for_without_waiting_for_the_next() {
         }
     });
     assert_eq!(seen, ["gap disconnect 2", "101", "102", "103"]);
+}
+
+#[test]
+fn ids_and_times_at_the_end_of_their_range_break_nothing() {
+    let mut bench = subscribed();
+    bench.message(1, &agg_trade(1).replace("1700000000000", &u64::MAX.to_string()));
+    bench.message(1, &agg_trade(u64::MAX));
+    bench.message(1, &agg_trade(u64::MAX));
+    let mut seen = Vec::new();
+    bench.drain(|record| {
+        if let Some(trade) = record.trade() {
+            seen.push(trade.trade_id);
+        }
+    });
+    assert_eq!(seen, [1, u64::MAX]);
+    bench.message(0, &depth(1, u64::MAX, 0, r#"["100","1"]"#, ""));
+    bench.message(0, &depth(1, u64::MAX, u64::MAX, r#"["100","2"]"#, ""));
+    bench.pass_ms(100);
 }
 
 #[test]

@@ -153,6 +153,20 @@ fn default_book(time_ms: u64) -> String {
 }
 
 #[test]
+fn an_acknowledged_book_that_stays_silent_is_down() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.records();
+    for _ in 0..110 {
+        bench.pass_ms(100);
+        bench.message(
+            0,
+            &trades(&[]).replace("[]", r#"[{"coin":"X","side":"A","px":"1","sz":"1","time":1,"tid":1}]"#),
+        );
+    }
+    assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Down, Reason::NoFirstData)]);
+}
+
+#[test]
 fn the_slow_source_does_not_make_up_for_the_silence_of_the_fast_one() {
     let mut bench = started(&["BTC"], BookSources::Both);
     bench.message(0, &fast(1_000, 100, 101));

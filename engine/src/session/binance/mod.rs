@@ -326,6 +326,7 @@ impl BinanceSession {
                 StreamName::BookTicker => {
                     if let Some(quote) = &mut symbol.quote
                         && !quote.state.is_live()
+                        && quote.state.reason != Reason::NoFirstData
                     {
                         let of = (VENUE, instrument, Stream::Quotes);
                         quote.state.set(out.publisher, of, (State::Warming, Reason::AwaitingData), now);
@@ -449,37 +450,44 @@ impl BinanceSession {
         for at in 0..self.links.len() {
             for position in 0..self.links[at].carried.len() {
                 let carried = self.links[at].carried[position];
-                if carried.name != StreamName::Depth {
-                    continue;
-                }
                 let symbol = &mut self.symbols[carried.symbol];
                 let acked = symbol.acked_mono_ns[carried.name as usize];
-                let Some(book) = &mut symbol.book else { continue };
+                let (data_mono_ns, what) = match (carried.name, &symbol.book, &symbol.quote) {
+                    (StreamName::Depth, Some(book), _) => (book.state().data_mono_ns, "depth"),
+                    (StreamName::BookTicker, _, Some(quote)) => (quote.state.data_mono_ns, "bookTicker"),
+                    // Trades may be long in coming; mark prices are carried for their beat alone.
+                    _ => continue,
+                };
                 let overdue = acked != 0
-                    && book.state().data_mono_ns < acked
-                    && now.mono_ns.saturating_sub(acked) >= FIRST_DATA_DEADLINE_MS * 1_000_000;
+                    && data_mono_ns < acked
+                    && now.mono_ns.saturating_sub(acked) >= ns_of_ms(FIRST_DATA_DEADLINE_MS);
                 if !overdue || symbol.asked_again[carried.name as usize] {
                     continue;
                 }
-                let link = self.links[at].link();
-                let mut cx = BookContext {
-                    publisher: out.publisher,
-                    instrument: symbol.instrument,
-                    source: link,
-                    now,
-                };
-                book.set_state(State::Down, Reason::NoFirstData, &mut cx);
-                symbol.asked_again[carried.name as usize] = true;
-                (out.events)(
-                    Event::new(
-                        Severity::Warn,
-                        Some(VENUE),
-                        "stream acknowledged but silent, asked for again",
-                    )
-                    .about(&symbol.name)
-                    .detail("depth"),
-                );
-                self.links[at].resubscribe(carried, &self.stream_prefixes, now, out.actions);
+                let instrument = symbol.instrument;
+                let silent = (State::Down, Reason::NoFirstData);
+                match (carried.name, &mut symbol.book, &mut symbol.quote) {
+                    (StreamName::Depth, Some(book), _) => {
+                        let source = self.links[at].link();
+                        let mut cx = BookContext { publisher: out.publisher, instrument, source, now };
+                        book.set_state(silent.0, silent.1, &mut cx);
+                    }
+                    // One that the book has told the best prices is judged by the book (`check_quote`).
+                    (_, _, Some(quote)) if !quote.state.is_live() => {
+                        quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), silent, now);
+                    }
+                    _ => {}
+                }
+                if self.links[at].resubscribe(carried, &self.stream_prefixes, now, out.actions) {
+                    let symbol = &mut self.symbols[carried.symbol];
+                    symbol.asked_again[carried.name as usize] = true;
+                    let what_happened = "stream acknowledged but silent, asked for again";
+                    (out.events)(
+                        Event::new(Severity::Warn, Some(VENUE), what_happened)
+                            .about(&symbol.name)
+                            .detail(what),
+                    );
+                }
             }
         }
     }
@@ -637,14 +645,13 @@ impl Session for BinanceSession {
                 None => self.unexpected += 1,
             },
             Ok(Message::Reply { id }) => acknowledged = Some(id),
-            Ok(Message::Error { id, code, message }) => {
+            Ok(Message::Error { code, message, .. }) => {
                 (out.events)(
                     Event::new(Severity::Error, Some(VENUE), "venue refused a request")
                         .detail(message)
                         .number(code.unsigned_abs()),
                 );
                 // A refused SUBSCRIBE is left unacknowledged: the deadline makes the connection anew.
-                let _ = id;
                 return;
             }
             Ok(_) => {}

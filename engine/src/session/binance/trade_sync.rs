@@ -90,7 +90,7 @@ impl TradeSync {
                 self.duplicates += 1;
                 return;
             }
-            if trade.agg_id > last + 1 {
+            if trade.agg_id - last > 1 {
                 self.tell_hole(last + 1, trade.agg_id - 1, publisher, stamp, now);
             }
         }
@@ -112,7 +112,7 @@ impl TradeSync {
         let mut next_id = first;
         if last - first >= FILL_TRADES_MAX {
             // Too long ago to fill: the newest part is, the rest is told as lost.
-            next_id = last + 1 - FILL_TRADES_MAX;
+            next_id = last - (FILL_TRADES_MAX - 1);
             gap(publisher, stamp, Reason::VenueHistoryExhausted, first, next_id - 1, now);
         }
         if self.missing.len() == FILL_RANGES_MAX {
@@ -198,7 +198,7 @@ impl TradeSync {
             if row.agg_id > missing.next_id {
                 gap(publisher, stamp, Reason::VenueHistoryExhausted, missing.next_id, row.agg_id - 1, now);
             }
-            missing.next_id = row.agg_id + 1;
+            missing.next_id = row.agg_id.saturating_add(1);
             progressed = true;
             let stamp = Stamp {
                 flags: flags::BACKFILL,
@@ -284,6 +284,6 @@ impl TradeSync {
 }
 
 fn gap(publisher: &mut Publisher, stamp: &Stamp, reason: Reason, first: u64, last: u64, now: Now) {
-    let body = GapBody::new(reason, last - first + 1, first, last);
+    let body = GapBody::new(reason, (last - first).saturating_add(1), first, last);
     publisher.gap(Venue::Binance, stamp.instrument, Stream::Trades, &body, now);
 }

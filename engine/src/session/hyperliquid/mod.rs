@@ -22,13 +22,13 @@ use super::{Action, CloseCause, Generation, Link, Out, Session};
 use crate::event::{Event, Severity};
 use crate::fetch::{Answer, FetchError, FetchRequest, Fetched, Priority, Query};
 use crate::limits::{
-    BOOK_CHECK_INTERVAL_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST, HYPERLIQUID_DEFAULT_SILENT_MS,
-    HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_LATENCY_MS, HYPERLIQUID_RECONNECT_FACTOR,
-    INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
+    BOOK_CHECK_INTERVAL_MS, FIRST_DATA_DEADLINE_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
+    HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_LATENCY_MS,
+    HYPERLIQUID_RECONNECT_FACTOR, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
 };
 use crate::publisher::Stamp;
 use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
-use codec::time::Now;
+use codec::time::{Now, ns_of_ms};
 use codec::venues::hyperliquid::{Decoder, Message, Subscription, parse_subscription};
 use codec::venues::rest_hyperliquid::InstrumentInfo;
 use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
@@ -154,6 +154,7 @@ impl HyperliquidSession {
                     beat,
                     silent_after_ms,
                     beat_mono_ns: 0,
+                    awaiting_since_mono_ns: 0,
                     seeded: false,
                     served_before: false,
                 })
@@ -426,6 +427,7 @@ impl HyperliquidSession {
                     let state = if book.served_before { State::Resyncing } else { State::Warming };
                     let of = (VENUE, instrument, Stream::Orderbook);
                     book.state.set(out.publisher, of, (state, Reason::AwaitingData), now);
+                    book.awaiting_since_mono_ns = now.mono_ns;
                 }
             }
             Channel::Bbo => {
@@ -501,6 +503,13 @@ impl HyperliquidSession {
                 let of = (VENUE, instrument, Stream::Quotes);
                 quote.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
             }
+        }
+        if book.state.reason == Reason::AwaitingData
+            && now.mono_ns.saturating_sub(book.awaiting_since_mono_ns) >= ns_of_ms(FIRST_DATA_DEADLINE_MS)
+        {
+            // Books come by the clock, changed or not: acknowledged and silent is a fault of its own.
+            let of = (VENUE, instrument, Stream::Orderbook);
+            book.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
         }
         if !book.state.is_live() {
             return;

@@ -22,6 +22,8 @@ pub(super) struct BookSync {
     pub(super) silent_after_ms: u64,
     /// When that source last came on the present connection, monotonic ns; 0: not yet.
     pub(super) beat_mono_ns: u64,
+    /// Acknowledged at this monotonic time, ns.
+    pub(super) awaiting_since_mono_ns: u64,
     /// Since the last loss a frame has come that shows a whole top.
     pub(super) seeded: bool,
     pub(super) served_before: bool,
