@@ -1,7 +1,8 @@
 //! What sessions ask of REST, and what they get: plain values, so that sessions know no HTTP.
 
+use codec::candle::CandleRow;
 use codec::venues::{rest_binance, rest_hyperliquid};
-use codec::words::Venue;
+use codec::words::{Interval, Venue};
 
 /// Who goes first at a venue's token bucket; a reserve of the budget is kept for [`Priority::Repair`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,24 @@ pub enum Query {
         /// Levels a side (Binance: 5, 10, 20, 50, 100, 500, 1000).
         limit: u32,
     },
+    /// Candles that start from `start_ms` to `end_ms`, both included, oldest first: Binance `klines`,
+    /// Hyperliquid `candleSnapshot`. The period that runs now comes with them, if it starts in there.
+    Candles {
+        /// The venue's symbol.
+        symbol: String,
+        /// Their interval.
+        interval: Interval,
+        /// Start of the first, ms since the epoch.
+        start_ms: u64,
+        /// Start of the last, ms since the epoch.
+        end_ms: u64,
+        /// Rows at most (Binance: 1,500; Hyperliquid has 5,000 in all): the oldest come.
+        limit: u32,
+    },
+    /// Binance `fundingInfo`: symbols whose funding interval is not eight hours.
+    FundingInfo,
+    /// Hyperliquid `metaAndAssetCtxs`: what was traded of each perp in a day.
+    Turnover,
     /// Binance `aggTrades` from an id on, ascending.
     AggTrades {
         /// The venue's symbol.
@@ -83,6 +102,12 @@ pub enum Answer {
     HyperliquidBook(Option<rest_hyperliquid::L2BookSnapshot>),
     /// To [`Query::AggTrades`].
     AggTrades(Vec<rest_binance::AggTradeRow>),
+    /// To [`Query::Candles`].
+    Candles(Vec<CandleRow>),
+    /// To [`Query::FundingInfo`].
+    FundingInfo(Vec<rest_binance::FundingInfo>),
+    /// To [`Query::Turnover`].
+    Turnover(Vec<rest_hyperliquid::Turnover>),
 }
 
 /// Why there is no answer.

@@ -3,6 +3,7 @@
 //! [`core::Core`] is the protocol without sockets or clock; [`server::Server`] puts a socket under it.
 //! Users' reference: `docs/protocol.md`.
 
+pub mod candle_feed;
 pub mod client;
 pub mod config;
 pub mod core;
@@ -27,6 +28,7 @@ mod subscribe;
 mod topic;
 mod window;
 
+pub use candle_feed::{CandleHistory, CandleWish};
 pub use config::{CoreConfig, Retention, ServerConfig, VenueConfig};
 pub use core::{Core, Outlets};
 pub use counters::Counters;

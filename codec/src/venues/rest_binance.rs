@@ -58,6 +58,15 @@ pub struct DepthSnapshot {
     pub unrepresentable: u32,
 }
 
+/// One row of `fundingInfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FundingInfo {
+    /// Symbol, upper case.
+    pub symbol: String,
+    /// Hours between settlements.
+    pub interval_hours: u32,
+}
+
 /// One row of `aggTrades`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AggTradeRow {

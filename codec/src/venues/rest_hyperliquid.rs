@@ -52,6 +52,15 @@ pub struct L2BookSnapshot {
     pub unrepresentable: u32,
 }
 
+/// What was traded of one perpetual in a day, of `metaAndAssetCtxs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turnover {
+    /// Name on the wire.
+    pub name: String,
+    /// Notional of the last 24 hours, quote units (`dayNtlVlm`), the nearest double: for ranking only.
+    pub day_notional: f64,
+}
+
 /// One row of `recentTrades`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TradeRow {

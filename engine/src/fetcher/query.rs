@@ -68,6 +68,8 @@ pub fn wire(rest_url: &str, request: &FetchRequest) -> Result<Wire, NoSuchQuery>
         }
         (Venue::Binance, Query::DexInstruments { .. } | Query::SpotInstruments)
         | (Venue::Hyperliquid, Query::AggTrades { .. }) => Err(NoSuchQuery),
+        // Not asked yet.
+        (_, Query::Candles { .. } | Query::FundingInfo | Query::Turnover) => Err(NoSuchQuery),
     }
 }
 

@@ -8,10 +8,11 @@ mod scan;
 
 use super::general::General;
 use super::{DecodeError, side_buffer};
-use crate::decimal::{Price, Size};
+use crate::candle::CandleRow;
+use crate::decimal::{Price, Rate, Size};
 use crate::limits::DOCUMENT_BYTES_START;
 use crate::record::Level;
-use crate::words::Side;
+use crate::words::{Interval, Side};
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,17 @@ pub enum Message<'a> {
     AggTrade(AggTrade<'a>),
     /// `trade` (undocumented for these futures, 2026-10).
     Trade(Trade<'a>),
+    /// `kline`: a candle, open or closed.
+    Kline(Kline<'a>),
+    /// `markPriceUpdate`.
+    MarkPrice(MarkPrice<'a>),
+    /// `contractInfo`: something about a listing changed; the instrument list tells what.
+    ContractInfo {
+        /// Symbol, upper case.
+        symbol: &'a str,
+        /// A COIN-M contract (`st` = 2).
+        coin_margined: bool,
+    },
     /// A request was done: `{"result":…,"id":…}`.
     Reply {
         /// The request's id, if it is an unsigned integer.
@@ -135,6 +147,45 @@ pub struct Trade<'a> {
     /// A trade of the market (`X` is `MARKET`). Others, with price zero or of the insurance fund, only use
     /// up an id.
     pub market: bool,
+    /// A COIN-M contract (`st` = 2).
+    pub coin_margined: bool,
+}
+
+/// A candle as it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kline<'a> {
+    /// The combined stream's name; empty on a raw connection.
+    pub stream: &'a str,
+    /// Symbol, upper case.
+    pub symbol: &'a str,
+    /// When it was published (`E`), ms since the epoch.
+    pub event_ms: u64,
+    /// Its interval; `None` for one not known here.
+    pub interval: Option<Interval>,
+    /// Start of its period, its last millisecond, and its values (`k.t`, `k.T`).
+    pub row: CandleRow,
+    /// Whether this is final (`k.x`).
+    pub closed: bool,
+}
+
+/// Mark price and funding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MarkPrice<'a> {
+    /// The combined stream's name; empty on a raw connection.
+    pub stream: &'a str,
+    /// Symbol, upper case.
+    pub symbol: &'a str,
+    /// When it was published (`E`), ms since the epoch.
+    pub event_ms: u64,
+    /// Mark price (`p`), rounded by nobody: `None` when it has more digits than are carried.
+    pub mark: Option<Price>,
+    /// Index price (`i`); `None` when absent, empty, or of more digits than are carried.
+    pub index: Option<Price>,
+    /// Funding rate of the current period as a fraction per funding interval (`r`); `None` when empty (a
+    /// contract without funding) or of more digits than are carried.
+    pub rate: Option<Rate>,
+    /// Next settlement (`T`), ms since the epoch; 0: none.
+    pub next_funding_ms: u64,
     /// A COIN-M contract (`st` = 2).
     pub coin_margined: bool,
 }

@@ -11,11 +11,12 @@ pub use subscription::{Subscription, parse_subscription};
 
 use super::general::General;
 use super::{DecodeError, side_buffer};
-use crate::decimal::{Price, Size};
+use crate::candle::CandleRow;
+use crate::decimal::{Price, Rate, Size};
 use crate::limits::DOCUMENT_BYTES_START;
 use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
-use crate::words::Side;
+use crate::words::{Interval, Side};
 use bumpalo::Bump;
 
 /// What a message says.
@@ -27,6 +28,15 @@ pub enum Message<'a> {
     Bbo(Bbo<'a>),
     /// `trades`, oldest first; the first message after a subscription repeats recent ones, unmarked.
     Trades(&'a [Trade<'a>]),
+    /// `candle`: candles as they stand; the venue does not say when one is final. One at a time as measured,
+    /// though documented ambiguously.
+    Candles(&'a [CandleFrame<'a>]),
+    /// `activeAssetCtx` and `activeSpotAssetCtx`.
+    AssetCtx(AssetCtx<'a>),
+    /// `allDexsAssetCtxs`: every perp of every exchange, by its place in that exchange's `meta`.
+    DexCtxs(&'a [DexCtx<'a>]),
+    /// `userFills`.
+    UserFills(UserFills<'a>),
     /// A subscription is acknowledged, with defaults filled in.
     Subscribed(Subscription<'a>),
     /// The end of a subscription is acknowledged.
@@ -96,6 +106,77 @@ pub struct Trade<'a> {
     pub time_ms: u64,
     /// The venue's id: a hash, not ascending, unique with time and coin.
     pub tid: u64,
+}
+
+/// A candle as it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CandleFrame<'a> {
+    /// Coin, as subscribed.
+    pub coin: &'a str,
+    /// Its interval; `None` for one not known here.
+    pub interval: Option<Interval>,
+    /// Start of its period, its last millisecond, and its values.
+    pub row: CandleRow,
+}
+
+/// Funding and mark of one coin. The venue gives no time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AssetCtx<'a> {
+    /// Coin, as subscribed; empty in [`DexCtx`].
+    pub coin: &'a str,
+    /// A spot pair's: no funding, no open interest, no oracle price.
+    pub spot: bool,
+    /// Funding rate as a fraction per hour; `None` when absent or of more digits than are carried.
+    pub rate: Option<Rate>,
+    /// Open interest, base units; `None` as above.
+    pub open_interest: Option<Size>,
+    /// Oracle price; `None` as above.
+    pub oracle: Option<Price>,
+    /// Mark price; `None` as above.
+    pub mark: Option<Price>,
+}
+
+/// One entry of `allDexsAssetCtxs`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DexCtx<'a> {
+    /// The exchange; empty for the first one.
+    pub dex: &'a str,
+    /// Its place in the exchange's `meta` universe.
+    pub position: u32,
+    /// How many the exchange has in this message: another number than `meta`'s means that `meta` is old.
+    pub count: u32,
+    /// The values.
+    pub ctx: AssetCtx<'a>,
+}
+
+/// Fills of one account.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UserFills<'a> {
+    /// The account's address.
+    pub user: &'a str,
+    /// The past ones that begin every subscription.
+    pub is_snapshot: bool,
+    /// The fills, in the order sent.
+    pub fills: &'a [UserFill<'a>],
+}
+
+/// One fill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UserFill<'a> {
+    /// Coin.
+    pub coin: &'a str,
+    /// The account's side (`B` bought, `A` sold).
+    pub side: Side,
+    /// Price and size; `None` when one has more digits than are carried.
+    pub value: Option<(Price, Size)>,
+    /// Block time, ms since the epoch.
+    pub time_ms: u64,
+    /// Order id.
+    pub oid: u64,
+    /// Trade id.
+    pub tid: u64,
+    /// Fee, in its token's units; negative: a rebate. `None` when absent or of more digits than are carried.
+    pub fee: Option<Price>,
 }
 
 /// Turns messages of one connection into [`Message`]s. Holds all the memory that takes.
