@@ -29,7 +29,7 @@ use crate::limits::{
 };
 use crate::publisher::Publisher;
 use crate::session::backoff::Random;
-use crate::session::{Action, CloseCause, Generation, Link, Out, Session};
+use crate::session::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use codec::time::Now;
 use codec::words::Venue;
 use links::{Links, Slot};
@@ -60,6 +60,8 @@ pub struct Parts {
     pub answers: rtrb::Consumer<Fetched>,
     /// What clients want.
     pub interest: rtrb::Consumer<ipc::Interest>,
+    /// What history has loaded.
+    pub seeds: rtrb::Consumer<CandleSeed>,
     /// What the operator should know.
     pub events: EventSink,
     /// Set: stop.
@@ -94,6 +96,7 @@ pub struct Driver {
     requests: rtrb::Producer<FetchRequest>,
     answers: rtrb::Consumer<Fetched>,
     interest: rtrb::Consumer<ipc::Interest>,
+    seeds: rtrb::Consumer<CandleSeed>,
     events: EventSink,
     random: Random,
     counters: Arc<DriverCounters>,
@@ -147,6 +150,7 @@ impl Driver {
             requests: parts.requests,
             answers: parts.answers,
             interest: parts.interest,
+            seeds: parts.seeds,
             events: parts.events,
             random: Random::new(parts.seed),
             counters: Arc::default(),
@@ -205,15 +209,29 @@ impl Driver {
             }
         }
         while taken < SIDE_ITEMS_PER_TURN_MAX {
+            let Ok(seed) = self.seeds.pop() else { break };
+            taken += 1;
+            if let Some(seat) = self.seat_of(seed.venue) {
+                call!(self, seat, |session, out| session.on_seed(&seed, now, out));
+                self.carry_out(seat, now);
+            }
+        }
+        while taken < SIDE_ITEMS_PER_TURN_MAX {
             let Ok(interest) = self.interest.pop() else { break };
             taken += 1;
             if interest.resend {
                 self.publisher.resend_book("ipc", interest.instrument);
                 continue;
             }
+            let wish = Interest {
+                instrument: interest.instrument,
+                stream: interest.stream,
+                interval: None,
+                wanted: interest.wanted,
+            };
             // Instrument numbers are the run's: each session knows its own.
             for seat in &mut self.seats {
-                seat.session.on_interest(interest.instrument, interest.stream, interest.wanted);
+                seat.session.on_interest(&wish);
             }
         }
         taken

@@ -236,3 +236,46 @@ pub const HYPERLIQUID_LATENCY_MS: u64 = 400;
 /// A first trade after a reconnect whose id lies this far below the last one belongs to a new numbering (a venue's
 /// reset, another environment): told as a gap. Fewer are duplicates.
 pub const TRADE_ID_STEP_BACK: u64 = 10_000;
+
+// Candles.
+
+/// After the end of a period this long is given to its last frame; then it is closed without, where the
+/// venue marks no close, or REST is asked, where it does (closing frames have come 24 s late).
+pub const CANDLE_GRACE_MS: u64 = 3_000;
+
+/// A close waits at most this long once the next candle has come; then it is closed with the best known.
+pub const CANDLE_HOLD_MS: u64 = 10_000;
+
+/// A REST row of a period that ended less than this ago may lack its last trades.
+pub const CANDLE_MATURE_MS: u64 = 1_000;
+
+/// … and after this long it is taken as final.
+pub const CANDLE_CONFIRM_AFTER_MS: u64 = 5_000;
+
+/// A close waits this long for own trades that are still on their way (they are half a second old).
+pub const CANDLE_OWN_TRADES_WAIT_MS: u64 = 2_000;
+
+/// Closed candles remembered per series, to be confirmed and corrected.
+pub const CANDLE_RECENT_MIN: usize = 4;
+
+/// … and at most, while REST does not confirm them. The oldest is then left as it is, and counted.
+pub const CANDLE_RECENT_MAX: usize = 1_500;
+
+/// Missed periods closed one by one: Hyperliquid's whole history. What is older is told as lost.
+pub const CANDLE_FILL_PERIODS_MAX: usize = 5_000;
+
+/// Rows asked for at a time to close and confirm: a small weight at both venues.
+pub const CANDLE_ROWS_PER_REQUEST: u32 = 99;
+
+/// Answers that change nothing before a close is left unconfirmed, and counted.
+pub const CANDLE_RETRIES_MAX: u32 = 6;
+
+/// First pause before candles are asked for again; doubles each time.
+pub const CANDLE_RETRY_FIRST_MS: u64 = 1_000;
+
+/// Longest pause before candles are asked for again.
+pub const CANDLE_RETRY_LAST_MS: u64 = 30_000;
+
+/// Candles of the finest interval in one that is made of them: a day of minutes, a month of half hours. An
+/// interval that takes more is subscribed for itself.
+pub const CANDLE_PARTS_MAX: usize = 1_500;

@@ -8,8 +8,8 @@
 use crate::limits::REPUBLISH_PER_TICK_MAX;
 use codec::book::{Book, BookLevel};
 use codec::record::{
-    BookBody, CheckBody, FundingBody, GapBody, Header, InstrumentBody, Kind, Level, NO_INSTRUMENT, QuoteBody,
-    Record, RecordBuilder, RecordError, StatusBody, TradeBody, flags,
+    BookBody, CandleBody, CheckBody, FillBody, FundingBody, GapBody, Header, InstrumentBody, Kind, Level,
+    NO_INSTRUMENT, QuoteBody, Record, RecordBuilder, RecordError, StatusBody, TradeBody, flags,
 };
 use codec::ring::{Importance, Producer};
 use codec::time::Now;
@@ -203,6 +203,21 @@ impl Publisher {
         let header = self.header(Kind::Funding, Stream::Funding, stamp, true);
         let record = self.builder.fixed(header, body);
         push_all(&mut self.outlets, &mut self.gap_builder, record, Importance::Normal);
+    }
+
+    /// A candle. One that is closed is never dropped for want of room.
+    pub fn candle(&mut self, stamp: &Stamp, body: &CandleBody) {
+        let header = self.header(Kind::Candle, Stream::Candles, stamp, true);
+        let record = self.builder.fixed(header, body);
+        let importance = if body.closed == 1 { Importance::Kept } else { Importance::Normal };
+        push_all(&mut self.outlets, &mut self.gap_builder, record, importance);
+    }
+
+    /// One of the account's own fills.
+    pub fn fill(&mut self, stamp: &Stamp, body: &FillBody) {
+        let header = self.header(Kind::Fill, Stream::Fills, stamp, true);
+        let record = self.builder.fixed(header, body);
+        push_all(&mut self.outlets, &mut self.gap_builder, record, Importance::Kept);
     }
 
     /// Changes of a book, all confirmed at `source_ts_ns`.

@@ -3,9 +3,11 @@
 mod bench_net;
 
 use bench_net::{Identity, Server, Stream, TempDir, answer_handshake, closed_port, identity, wait_for};
+use codec::candle::Candle;
+use codec::decimal::Price;
 use codec::record::Kind as RecordKind;
 use codec::time::Now;
-use codec::words::{Stream as DataStream, Venue};
+use codec::words::{Interval, Stream as DataStream, Venue};
 use engine::agent::Agent;
 use engine::clock::Clock;
 use engine::connector::{Connector, Trust};
@@ -14,7 +16,7 @@ use engine::event::Event;
 use engine::fetch::{FetchError, FetchRequest, Fetched, Priority, Query};
 use engine::limits::WRITE_QUEUE_BYTES_MAX;
 use engine::publisher::{Outlet, Publisher};
-use engine::session::{Action, CloseCause, Generation, Link, Out, Session};
+use engine::session::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,7 @@ enum Told {
     Ping(Link),
     Fetched(u64, Option<FetchError>),
     Interest(u32),
+    Seed(u32),
     Shutdown,
 }
 
@@ -100,8 +103,11 @@ impl Session for Scripted {
         shared.ticks += 1;
         out.actions.extend(shared.next.drain(..));
     }
-    fn on_interest(&mut self, instrument: u32, _: DataStream, _: bool) {
-        self.told(Told::Interest(instrument));
+    fn on_interest(&mut self, interest: &Interest) {
+        self.told(Told::Interest(interest.instrument));
+    }
+    fn on_seed(&mut self, seed: &CandleSeed, _: Now, _: &mut Out<'_>) {
+        self.told(Told::Seed(seed.instrument));
     }
     fn on_shutdown(&mut self, _: Now, _: &mut Out<'_>) {
         self.told(Told::Shutdown);
@@ -117,6 +123,7 @@ struct Bench {
     answers: rtrb::Producer<Fetched>,
     requests: rtrb::Consumer<FetchRequest>,
     interest: rtrb::Producer<ipc::Interest>,
+    seeds: rtrb::Producer<CandleSeed>,
     events: rtrb::Consumer<Event>,
     stop: Arc<AtomicBool>,
     seen: usize,
@@ -133,6 +140,7 @@ impl Bench {
         let (requests_in, requests) = rtrb::RingBuffer::new(1);
         let (answers, answers_out) = rtrb::RingBuffer::new(4);
         let (interest, interest_out) = rtrb::RingBuffer::new(4);
+        let (seeds, seeds_out) = rtrb::RingBuffer::new(4);
         let (events_in, events) = rtrb::RingBuffer::new(64);
         let trust = trust.map(|trust| (Venue::Binance, trust)).into_iter().collect();
         let connector = Connector::new(clock.clone(), jobs_out, connected_in, trust, Arc::clone(&stop));
@@ -146,6 +154,7 @@ impl Bench {
             requests: requests_in,
             answers: answers_out,
             interest: interest_out,
+            seeds: seeds_out,
             events: EventSink::new(events_in),
             stop: Arc::clone(&stop),
             sleeps: true,
@@ -161,6 +170,7 @@ impl Bench {
             answers,
             requests,
             interest,
+            seeds,
             events,
             stop,
             seen: 0,
@@ -399,6 +409,10 @@ fn fetches_wishes_and_ticks_reach_the_session() {
     let wish = ipc::Interest { instrument: 42, stream: DataStream::Trades, wanted: true, resend: false };
     bench.interest.push(wish).unwrap();
     assert_eq!(bench.next(), Told::Interest(42));
+    let last = Candle::flat(0, Price::ZERO);
+    let seed = CandleSeed { venue: Venue::Binance, instrument: 43, interval: Interval::M1, last, base: None };
+    bench.seeds.push(seed).unwrap();
+    assert_eq!(bench.next(), Told::Seed(43));
     let ticks = bench.session.0.lock().unwrap().ticks;
     wait_for("ticks", || {
         bench.turn();

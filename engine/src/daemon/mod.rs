@@ -149,6 +149,7 @@ impl Daemon {
 
         let (records, ipc_records) = codec::ring::ring(IPC_RING_BYTES);
         let (interest_in, interest) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (_seeds_in, seeds) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (jobs, jobs_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (connected_in, connected) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (requests, requests_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
@@ -178,6 +179,7 @@ impl Daemon {
             requests,
             answers,
             interest,
+            seeds,
             events: engine_events,
             stop: Arc::clone(&stop_engine),
             sleeps: engine_sleeps(config),

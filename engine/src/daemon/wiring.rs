@@ -17,6 +17,8 @@ pub fn settings(config: &Config, venue: &VenueConfig, seed: u64) -> Settings {
             Symbols::List(names) => SymbolChoice::Listed(names.clone()),
         },
         streams: venue.channels.clone(),
+        intervals: venue.intervals.clone(),
+        account_address: venue.account_address.clone(),
         book_levels_max: config.retention.book_levels_max as usize,
         orderbook_depth: config.retention.orderbook_depth as usize,
         max_subscriptions: venue.rate_limits.max_subscriptions as usize,

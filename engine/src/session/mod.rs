@@ -15,12 +15,14 @@
 use crate::event::Event;
 use crate::fetch::{FetchRequest, Fetched};
 use crate::publisher::Publisher;
+use codec::candle::Candle;
 use codec::time::Now;
-use codec::words::Venue;
+use codec::words::{Interval, Stream, Venue};
 use std::collections::VecDeque;
 
 pub mod backoff;
 pub mod binance;
+pub mod candles;
 pub mod hyperliquid;
 pub mod lifecycle;
 pub mod pace;
@@ -96,6 +98,35 @@ impl CloseCause {
     }
 }
 
+/// What somebody wants, or no longer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The instrument's number in this run.
+    pub instrument: u32,
+    /// The stream.
+    pub stream: Stream,
+    /// Of candles: which.
+    pub interval: Option<Interval>,
+    /// Whether it is wanted now.
+    pub wanted: bool,
+}
+
+/// What history knows when it has loaded a series of candles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandleSeed {
+    /// The venue.
+    pub venue: Venue,
+    /// The instrument's number in this run.
+    pub instrument: u32,
+    /// The interval.
+    pub interval: Interval,
+    /// The newest closed candle.
+    pub last: Candle,
+    /// Of an interval that is made of the finest one: the closed candles of that after `last` as one, and
+    /// the end (exclusive, ms) of what they cover.
+    pub base: Option<(Candle, u64)>,
+}
+
 /// Where a session's results go.
 pub struct Out<'a> {
     /// Records, to the rings.
@@ -134,7 +165,9 @@ pub trait Session {
     /// Time passed: called at least every [`crate::limits::TICK_MS`].
     fn on_tick(&mut self, now: Now, out: &mut Out<'_>);
     /// Somebody wants (or no longer wants) a stream of an instrument: serve it first.
-    fn on_interest(&mut self, instrument: u32, stream: codec::words::Stream, wanted: bool);
+    fn on_interest(&mut self, interest: &Interest);
+    /// History has loaded a series of candles: what follows is said by the session.
+    fn on_seed(&mut self, seed: &CandleSeed, now: Now, out: &mut Out<'_>);
     /// The daemon stops: say so on every stream.
     fn on_shutdown(&mut self, now: Now, out: &mut Out<'_>);
 }

@@ -1,6 +1,6 @@
 //! What a session is told to carry: the venue's part of the configuration, as plain values.
 
-use codec::words::Stream;
+use codec::words::{Interval, Stream};
 
 /// Which instruments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct Settings {
     pub symbols: SymbolChoice,
     /// Which streams.
     pub streams: Vec<Stream>,
+    /// Candle intervals, finest first.
+    pub intervals: Vec<Interval>,
+    /// Hyperliquid: the account whose fills are carried.
+    pub account_address: Option<String>,
     /// Levels a side kept at most.
     pub book_levels_max: usize,
     /// Levels a side served at most.

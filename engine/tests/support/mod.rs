@@ -106,6 +106,8 @@ pub fn settings(symbols: &[&str]) -> Settings {
         websocket_url: "wss://venue".to_owned(),
         symbols: SymbolChoice::Listed(symbols.iter().map(|&name| name.to_owned()).collect()),
         streams: vec![Stream::Orderbook, Stream::Quotes, Stream::Trades],
+        intervals: Vec::new(),
+        account_address: None,
         book_levels_max: 4096,
         orderbook_depth: 1000,
         max_subscriptions: 1024,

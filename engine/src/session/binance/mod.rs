@@ -16,7 +16,7 @@ use super::lifecycle::SilenceLimits;
 use super::settings::{Settings, SymbolChoice};
 use super::states::{StreamState, VenueState};
 use super::symbols::SymbolTable;
-use super::{Action, CloseCause, Generation, Link, Out, Session};
+use super::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use crate::event::{Event, Severity};
 use crate::fetch::{Answer, FetchError, FetchRequest, Fetched, Priority, Query};
 use crate::limits::{
@@ -773,7 +773,9 @@ impl Session for BinanceSession {
         self.tell_venue(now, out);
     }
 
-    fn on_interest(&mut self, _instrument: u32, _stream: Stream, _wanted: bool) {}
+    fn on_interest(&mut self, _interest: &Interest) {}
+
+    fn on_seed(&mut self, _seed: &CandleSeed, _now: Now, _out: &mut Out<'_>) {}
 
     fn on_shutdown(&mut self, now: Now, out: &mut Out<'_>) {
         self.stopping = true;

@@ -1,0 +1,160 @@
+//! An interval that is made of the finest one: for venues that allow too few subscriptions for both.
+//!
+//! It begins with the first period seen from its start, or with what history knows of the one that runs.
+
+use super::{CandleContext, Saying};
+use crate::limits::CANDLE_PARTS_MAX;
+use codec::candle::Candle;
+use codec::words::Interval;
+use std::collections::VecDeque;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Folded {
+    interval: Interval,
+    part: Interval,
+    /// Start of the period that is open; `None`: its beginning is not known.
+    next_ms: Option<u64>,
+    /// What history knew of that period, and the end (exclusive) of what it covers.
+    base: Option<(Candle, u64)>,
+    /// Closed parts of that period and the one before, oldest first.
+    parts: VecDeque<Candle>,
+    /// The period before: its start, and what was said of it.
+    last: Option<Candle>,
+    /// Corrections said.
+    pub revisions: u64,
+}
+
+impl Folded {
+    /// `interval` made of `part`; `None` when that cannot be, or takes too many.
+    #[must_use]
+    pub fn new(interval: Interval, part: Interval) -> Option<Self> {
+        let month_ms = 31 * 24 * 3_600_000;
+        let parts = interval.length_ms().unwrap_or(month_ms) / part.length_ms()?;
+        (interval.is_made_of(part) && parts <= CANDLE_PARTS_MAX as u64).then(|| Self {
+            interval,
+            part,
+            next_ms: None,
+            base: None,
+            parts: VecDeque::with_capacity(2 * parts as usize + 1),
+            last: None,
+            revisions: 0,
+        })
+    }
+
+    /// The interval.
+    #[must_use]
+    pub const fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// Whether it is served.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.next_ms.is_some()
+    }
+
+    /// History's newest closed candle of this interval, and the fold of what came after it with its end.
+    pub fn on_seed(&mut self, last: &Candle, base: Option<(Candle, u64)>, cx: &mut CandleContext<'_>) {
+        if self.is_ready() {
+            return;
+        }
+        let start_ms = self.interval.next_start_ms(last.start_ms);
+        let known_to_ms = base.map_or(start_ms, |(_, end_ms)| end_ms);
+        // What is known has to reach the parts that came here.
+        let joins = self.parts.iter().find(|part| part.start_ms >= known_to_ms).map_or_else(
+            || {
+                self.parts.is_empty()
+                    || self.parts.back().is_some_and(|part| self.end_ms(part) == known_to_ms)
+            },
+            |part| part.start_ms == known_to_ms,
+        );
+        if !joins {
+            return;
+        }
+        self.parts.retain(|part| part.start_ms >= known_to_ms);
+        (self.next_ms, self.base, self.last) = (Some(start_ms), base, Some(*last));
+        self.advance(cx);
+    }
+
+    /// A candle of the finest interval.
+    pub(super) fn on_part(&mut self, part: &Candle, saying: Saying, cx: &mut CandleContext<'_>) {
+        let start_ms = self.interval.start_ms_of(part.start_ms);
+        if self.next_ms.is_none() && part.start_ms == start_ms {
+            // Seen from its first moment.
+            self.parts.clear();
+            self.next_ms = Some(start_ms);
+        }
+        match saying {
+            Saying::Open => {
+                if self.next_ms == Some(start_ms)
+                    && let Some(candle) = self.fold(start_ms, Some(part))
+                {
+                    cx.publish(self.interval, &candle, Saying::Open);
+                }
+            }
+            Saying::Closed => {
+                if self.parts.len() == self.parts.capacity() {
+                    self.parts.pop_front();
+                }
+                self.parts.push_back(*part);
+                self.advance(cx);
+            }
+            Saying::Revised => self.revise(part, cx),
+        }
+    }
+
+    /// Closes what is complete.
+    fn advance(&mut self, cx: &mut CandleContext<'_>) {
+        while let Some(start_ms) = self.next_ms {
+            let next_ms = self.interval.next_start_ms(start_ms);
+            let known_to_ms = self
+                .parts
+                .back()
+                .map(|part| self.end_ms(part))
+                .max(self.base.map(|(_, end_ms)| end_ms))
+                .unwrap_or(start_ms);
+            if known_to_ms < next_ms {
+                return;
+            }
+            let Some(candle) = self.fold(start_ms, None) else { return };
+            self.base = None;
+            self.next_ms = Some(next_ms);
+            self.last = Some(candle);
+            // Parts of this period stay: they may be corrected.
+            while self.parts.front().is_some_and(|part| part.start_ms < start_ms) {
+                self.parts.pop_front();
+            }
+            cx.publish(self.interval, &candle, Saying::Closed);
+        }
+    }
+
+    fn end_ms(&self, part: &Candle) -> u64 {
+        self.part.next_start_ms(part.start_ms)
+    }
+
+    /// The period's candle from what is known of it.
+    fn fold(&self, start_ms: u64, open_part: Option<&Candle>) -> Option<Candle> {
+        let next_ms = self.interval.next_start_ms(start_ms);
+        let inside = |part: &&Candle| start_ms <= part.start_ms && part.start_ms < next_ms;
+        let base = self.base.map(|(candle, _)| candle).filter(|_| self.next_ms == Some(start_ms));
+        let mut parts = base.iter().chain(self.parts.iter().filter(inside)).chain(open_part);
+        let mut candle = Candle { start_ms, ..*parts.next()? };
+        parts.for_each(|part| candle.append(part));
+        Some(candle)
+    }
+
+    fn revise(&mut self, part: &Candle, cx: &mut CandleContext<'_>) {
+        let Some(known) = self.parts.iter_mut().find(|known| known.start_ms == part.start_ms) else { return };
+        *known = *part;
+        let start_ms = self.interval.start_ms_of(part.start_ms);
+        let Some(last) = self.last.filter(|last| last.start_ms == start_ms) else { return };
+        // Its first parts may have gone into a base of which no parts are left; then they cannot be folded.
+        let whole = self.parts.iter().any(|part| part.start_ms == start_ms);
+        if let Some(candle) = self.fold(start_ms, None).filter(|candle| whole && *candle != last) {
+            self.last = Some(candle);
+            self.revisions += 1;
+            cx.publish(self.interval, &candle, Saying::Revised);
+        }
+    }
+}
