@@ -279,3 +279,50 @@ pub const CANDLE_RETRY_LAST_MS: u64 = 30_000;
 /// Candles of the finest interval in one that is made of them: a day of minutes, a month of half hours. An
 /// interval that takes more is subscribed for itself.
 pub const CANDLE_PARTS_MAX: usize = 1_500;
+
+// Hyperliquid: what it does to bad subscriptions, and how much of it is remembered.
+
+/// A connection that dies this soon after a subscription was sent may have been killed by it (measured
+/// 2026-07 and 2026-09: 0.1 to 0.8 s).
+pub const HYPERLIQUID_FATAL_WITHIN_MS: u64 = 1_500;
+
+/// Pause between connections on which suspects are tried: the venue allows thirty a minute.
+pub const HYPERLIQUID_PROBE_PAUSE_MS: u64 = 3_000;
+
+/// A subscription that killed a connection by itself is tried again after this long.
+pub const HYPERLIQUID_RETRIAL_MS: u64 = 3_600_000;
+
+/// Subscriptions in quarantine: all that the venue allows. Suspects beyond are tried where they were.
+pub const QUARANTINE_MAX: usize = 1_000;
+
+/// Fills remembered to know one that comes twice: the venue's snapshot has at most 2,000.
+pub const FILL_WINDOW: usize = 4_096;
+
+/// Instrument lists are asked for again this often (weight 20 each).
+pub const HYPERLIQUID_REFRESH_MS: u64 = 600_000;
+
+/// Turnover is asked for so many times before symbols are ranked by their place in the list.
+pub const TURNOVER_TRIES_MAX: u32 = 3;
+
+/// Funding of a coin comes every second: silent for this long, it is stale …
+pub const HYPERLIQUID_CTX_SILENT_MS: u64 = 10_000;
+
+/// … and in bulk every 14 s.
+pub const HYPERLIQUID_BULK_CTX_SILENT_MS: u64 = 45_000;
+
+/// Candles are looked after this often: nothing of theirs is due more exactly than to the second.
+pub const CANDLE_TICK_MS: u64 = 100;
+
+/// A stream that is silent beyond its limit for this many times that limit, on a connection that speaks, is
+/// asked for again …
+pub const STREAM_RETRY_FACTOR: u64 = 3;
+
+/// … and its connection is made anew after this long, if that did not help …
+pub const STREAM_ESCALATE_MS: u64 = 60_000;
+
+/// … but not more often than this: one dead stream must not cut the others again and again.
+pub const STREAM_ESCALATE_EVERY_MS: u64 = 600_000;
+
+/// When the bulk stream of funding shows another number of coins than the lists, they are asked for again
+/// this soon.
+pub const LISTS_OLD_REFRESH_MS: u64 = 10_000;

@@ -119,6 +119,11 @@ impl Lifecycle {
         self.told_silent = false;
     }
 
+    /// Forgets the connection, if there is one, and is due for the next at once.
+    pub const fn restart(&mut self) {
+        self.phase = Phase::Waiting { until_mono_ns: 0 };
+    }
+
     /// The connection is gone, or could not be made: ms until the next attempt.
     pub fn on_closed(&mut self, now: Now, random: &mut Random) -> u64 {
         let delay_ms = self.backoff.next_ms(random);

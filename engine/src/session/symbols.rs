@@ -50,6 +50,12 @@ impl SymbolTable {
         }
     }
 
+    /// The name of an index.
+    #[must_use]
+    pub fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("", |name| name)
+    }
+
     /// Names known.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -48,6 +48,7 @@ pub struct CandleSet {
     /// Made of the first of those.
     folded: Vec<Folded>,
     own: Option<OwnTrades>,
+    finality: Finality,
     /// Streams acknowledged, by place.
     acked: u32,
     /// Intervals somebody wants, by number.
@@ -65,7 +66,16 @@ impl CandleSet {
         };
         let own =
             (has_trades && finality == Finality::Unmarked).then(|| OwnTrades::new(streamed.iter().copied()));
-        Self { state: StreamState::new(), series, folded, own, acked: 0, wanted: 0 }
+        Self { state: StreamState::new(), series, folded, own, finality, acked: 0, wanted: 0 }
+    }
+
+    /// Another share between streamed and folded intervals, before anything is subscribed.
+    pub fn reshape(&mut self, streamed: &[Interval], folded: &[Interval]) {
+        if self.streamed().eq(streamed.iter().copied()) {
+            return;
+        }
+        let fresh = Self::new(streamed, folded, self.finality, self.own.is_some());
+        *self = Self { state: self.state, wanted: self.wanted, ..fresh };
     }
 
     /// Intervals that the venue streams, finest first.

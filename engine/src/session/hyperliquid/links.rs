@@ -1,13 +1,29 @@
 //! One Hyperliquid connection: one subscription a message, acknowledged by its echo, kept alive by pings.
+//!
+//! ```text
+//!             sent             echoed
+//!   Unasked ───────▶ Due ───────────────▶ Done
+//!      ▲              │ too late: sent once more, then the connection is made anew
+//!      │ cleared      │ the connection died right after it
+//!      └── Suspect ◀──┘──────── condemned ──▶ Out
+//! ```
+//! A bad subscription kills the connection within a second (measured, 2026-07 and 2026-09): what was not
+//! acknowledged then is suspect, left out here, and tried on a connection of its own (see [`super::quarantine`]).
 
-use crate::limits::{ACK_DEADLINE_MS, HYPERLIQUID_PING_MS, HYPERLIQUID_PONG_DEADLINE_MS};
+use crate::limits::{
+    ACK_DEADLINE_MS, HYPERLIQUID_FATAL_WITHIN_MS, HYPERLIQUID_PING_MS, HYPERLIQUID_PONG_DEADLINE_MS,
+};
 use crate::session::backoff::{Backoff, Random};
 use crate::session::lifecycle::{Lifecycle, Silence, SilenceLimits};
 use crate::session::pace::Pace;
 use crate::session::{Action, Link};
-use codec::time::Now;
+use codec::time::{Now, ns_of_ms};
 use codec::venues::hyperliquid::Subscription;
+use codec::words::Interval;
 use std::collections::VecDeque;
+
+/// In [`Carried::symbol`]: of no symbol.
+pub const NO_SYMBOL: usize = usize::MAX;
 
 /// A kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +36,14 @@ pub enum Channel {
     Bbo,
     /// `trades`.
     Trades,
+    /// `candle`.
+    Candle(Interval),
+    /// `activeAssetCtx`, which answers on `activeSpotAssetCtx` for spot pairs.
+    Ctx,
+    /// `allDexsAssetCtxs`: of no symbol.
+    AllCtxs,
+    /// `userFills`: of no symbol.
+    UserFills,
 }
 
 impl Channel {
@@ -29,40 +53,70 @@ impl Channel {
             Self::DefaultBook => echoed.kind == "l2Book" && !echoed.fast,
             Self::Bbo => echoed.kind == "bbo",
             Self::Trades => echoed.kind == "trades",
+            Self::Candle(interval) => echoed.kind == "candle" && echoed.interval == interval.as_str(),
+            Self::Ctx => matches!(echoed.kind, "activeAssetCtx" | "activeSpotAssetCtx"),
+            Self::AllCtxs => echoed.kind == "allDexsAssetCtxs",
+            Self::UserFills => echoed.kind == "userFills",
         }
-    }
-
-    /// The whole subscription object, replayed verbatim at every reconnect.
-    fn message(self, coin_json: &str) -> String {
-        let (kind, more) = match self {
-            Self::FastBook => ("l2Book", ",\"fast\":true"),
-            Self::DefaultBook => ("l2Book", ""),
-            Self::Bbo => ("bbo", ""),
-            Self::Trades => ("trades", ""),
-        };
-        format!(
-            "{{\"method\":\"subscribe\",\"subscription\":{{\"type\":\"{kind}\",\"coin\":{coin_json}{more}}}}}"
-        )
     }
 }
 
 /// A subscription that a link carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// The symbol's place in the session.
+    /// The symbol's place in the session, or [`NO_SYMBOL`].
     pub symbol: usize,
     /// Which kind.
     pub channel: Channel,
+}
+
+/// What subscriptions are made of: names by place, ready to be sent.
+pub struct Names<'a> {
+    /// Coins as JSON strings, by place in the session.
+    pub coins_json: &'a [String],
+    /// The account, if one is configured.
+    pub account: Option<&'a str>,
+}
+
+impl Carried {
+    /// The whole subscription object, replayed verbatim at every reconnect and to end it.
+    fn message(&self, method: &str, names: &Names<'_>) -> String {
+        let coin = names.coins_json.get(self.symbol).map_or("null", |coin| coin);
+        let object = match self.channel {
+            Channel::FastBook => format!("\"type\":\"l2Book\",\"coin\":{coin},\"fast\":true"),
+            Channel::DefaultBook => format!("\"type\":\"l2Book\",\"coin\":{coin}"),
+            Channel::Bbo => format!("\"type\":\"bbo\",\"coin\":{coin}"),
+            Channel::Trades => format!("\"type\":\"trades\",\"coin\":{coin}"),
+            Channel::Candle(interval) => {
+                format!("\"type\":\"candle\",\"coin\":{coin},\"interval\":\"{interval}\"")
+            }
+            Channel::Ctx => format!("\"type\":\"activeAssetCtx\",\"coin\":{coin}"),
+            Channel::AllCtxs => "\"type\":\"allDexsAssetCtxs\"".to_owned(),
+            Channel::UserFills => {
+                let user = names.account.unwrap_or_default();
+                format!("\"type\":\"userFills\",\"user\":\"{user}\",\"aggregateByTime\":false")
+            }
+        };
+        format!("{{\"method\":\"{method}\",\"subscription\":{{{object}}}}}")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ack {
     /// Not asked on this connection.
     Unasked,
-    /// Asked; due by this monotonic time.
-    Due { deadline_mono_ns: u64 },
+    /// Asked, so many times; due by this monotonic time.
+    Due { deadline_mono_ns: u64, tries: u8 },
     /// Acknowledged.
     Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    carried: Carried,
+    ack: Ack,
+    /// It may have killed a connection: tried elsewhere first.
+    suspect: bool,
 }
 
 /// What is wrong with a link.
@@ -70,7 +124,7 @@ enum Ack {
 pub enum LinkTrouble {
     /// The connection was not made in time.
     ConnectTimeout,
-    /// A subscription was not acknowledged in time.
+    /// A subscription was not acknowledged in time, twice.
     AckTimeout,
     /// No answer to a ping.
     PongTimeout,
@@ -85,23 +139,23 @@ pub enum LinkTrouble {
 pub struct LinkState {
     /// Waiting, connecting, open.
     pub life: Lifecycle,
-    /// What it carries, in order of subscription.
-    pub carried: Vec<Carried>,
-    acks: Vec<Ack>,
-    asked: usize,
+    entries: Vec<Entry>,
+    /// Entries before this are asked, suspect or done.
+    unasked_from: usize,
+    last_asked_mono_ns: u64,
     next_ping_mono_ns: u64,
     pong_due_mono_ns: Option<u64>,
 }
 
 impl LinkState {
-    /// A link that connects at its first tick.
+    /// A link that connects at its first tick, once it carries something.
     #[must_use]
     pub fn new(link: Link, backoff: Backoff) -> Self {
         Self {
             life: Lifecycle::new(link, backoff),
-            carried: Vec::new(),
-            acks: Vec::new(),
-            asked: 0,
+            entries: Vec::new(),
+            unasked_from: 0,
+            last_asked_mono_ns: 0,
             next_ping_mono_ns: 0,
             pong_due_mono_ns: None,
         }
@@ -113,6 +167,62 @@ impl LinkState {
         self.life.link()
     }
 
+    /// What it carries by place.
+    #[must_use]
+    pub fn carried_at(&self, place: usize) -> Option<Carried> {
+        self.entries.get(place).map(|entry| entry.carried)
+    }
+
+    /// How much it carries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it carries nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds a subscription; it is sent with the next drive.
+    pub fn add(&mut self, carried: Carried) {
+        self.entries.push(Entry { carried, ack: Ack::Unasked, suspect: false });
+    }
+
+    /// Takes everything off, and is due for a new connection at once.
+    pub fn restart(&mut self) {
+        self.entries.clear();
+        self.forget_requests();
+        self.life.restart();
+    }
+
+    /// Takes off what belongs to a symbol, and ends it at the venue.
+    pub fn remove_symbol(&mut self, symbol: usize, names: &Names<'_>, actions: &mut VecDeque<Action>) {
+        let (link, open) = (self.link(), self.life.is_open());
+        self.entries.retain(|entry| {
+            let stays = entry.carried.symbol != symbol;
+            if !stays && open && entry.ack != Ack::Unasked {
+                actions.push_back(Action::Send { link, text: entry.carried.message("unsubscribe", names) });
+            }
+            stays
+        });
+        self.unasked_from = 0;
+    }
+
+    /// Asks for one subscription from its beginning: it has died without a word.
+    pub fn ask_again(&mut self, carried: Carried, names: &Names<'_>, actions: &mut VecDeque<Action>) {
+        let (link, open) = (self.link(), self.life.is_open());
+        if let Some(place) = self.entries.iter().position(|entry| entry.carried == carried)
+            && open
+            && self.entries[place].ack == Ack::Done
+        {
+            actions.push_back(Action::Send { link, text: carried.message("unsubscribe", names) });
+            self.entries[place].ack = Ack::Unasked;
+            self.unasked_from = self.unasked_from.min(place);
+        }
+    }
+
     /// The connection is open.
     pub fn on_connected(&mut self, now: Now) {
         self.life.on_connected(now);
@@ -120,16 +230,38 @@ impl LinkState {
         self.next_ping_mono_ns = now.after_ms(HYPERLIQUID_PING_MS);
     }
 
-    /// The connection is gone: when it is tried again, ms from now.
-    pub fn on_closed(&mut self, now: Now, random: &mut Random) -> u64 {
+    /// The connection is gone: when it is tried again, ms from now, and what may have killed it.
+    pub fn on_closed(&mut self, now: Now, random: &mut Random) -> (u64, Vec<Carried>) {
+        let suspects = self.suspects(now);
         self.forget_requests();
-        self.life.on_closed(now, random)
+        (self.life.on_closed(now, random), suspects)
+    }
+
+    /// What was asked for within the last moments and not acknowledged, marked.
+    fn suspects(&mut self, now: Now) -> Vec<Carried> {
+        let since_ns = now.mono_ns.saturating_sub(self.last_asked_mono_ns);
+        if !self.life.is_open() || since_ns > ns_of_ms(HYPERLIQUID_FATAL_WITHIN_MS) {
+            return Vec::new();
+        }
+        let due = self.entries.iter_mut().filter(|entry| matches!(entry.ack, Ack::Due { .. }));
+        due.map(|entry| {
+            entry.suspect = true;
+            entry.carried
+        })
+        .collect()
+    }
+
+    /// A suspect has been found to be harmless: it is subscribed here.
+    pub fn acquit(&mut self, carried: Carried) {
+        if let Some(place) = self.entries.iter().position(|entry| entry.carried == carried) {
+            self.entries[place].suspect = false;
+            self.unasked_from = self.unasked_from.min(place);
+        }
     }
 
     fn forget_requests(&mut self) {
-        self.asked = 0;
-        self.acks.clear();
-        self.acks.resize(self.carried.len(), Ack::Unasked);
+        self.unasked_from = 0;
+        self.entries.iter_mut().for_each(|entry| entry.ack = Ack::Unasked);
         self.pong_due_mono_ns = None;
     }
 
@@ -140,13 +272,37 @@ impl LinkState {
 
     /// An acknowledgement: the subscription it is for, if it was still open.
     pub fn on_acknowledged(&mut self, symbol: usize, echoed: &Subscription<'_>) -> Option<Carried> {
-        let at = self
-            .carried
-            .iter()
-            .position(|carried| carried.symbol == symbol && carried.channel.matches(echoed))?;
-        let was_due = matches!(self.acks[at], Ack::Due { .. });
-        self.acks[at] = Ack::Done;
-        was_due.then_some(self.carried[at])
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.carried.symbol == symbol && entry.carried.channel.matches(echoed))?;
+        let was_due = matches!(entry.ack, Ack::Due { .. });
+        if was_due {
+            entry.ack = Ack::Done;
+        }
+        was_due.then_some(entry.carried)
+    }
+
+    /// The venue refused a subscription in words: it is left out like a suspect.
+    pub fn refuse(&mut self, symbol: usize, refused: &Subscription<'_>) -> Option<Carried> {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.carried.symbol == symbol && entry.carried.channel.matches(refused))?;
+        (entry.suspect, entry.ack) = (true, Ack::Unasked);
+        Some(entry.carried)
+    }
+
+    /// Whether all that was asked for is acknowledged, and for how long nothing was asked, ms.
+    #[must_use]
+    pub fn settled_ms(&self, now: Now) -> Option<u64> {
+        let settled = self.life.is_open() && self.entries.iter().all(|entry| entry.ack == Ack::Done);
+        settled.then(|| now.mono_ns.saturating_sub(self.last_asked_mono_ns) / 1_000_000)
+    }
+
+    /// What has been acknowledged on the connection that is there.
+    pub fn acknowledged(&self) -> impl Iterator<Item = Carried> + '_ {
+        self.entries.iter().filter(|entry| entry.ack == Ack::Done).map(|entry| entry.carried)
     }
 
     /// Opens the connection if it is time, subscribes what is not subscribed yet, pings.
@@ -154,11 +310,11 @@ impl LinkState {
         &mut self,
         now: Now,
         url: &str,
-        coins_json: &[String],
+        names: &Names<'_>,
         pace: &mut Pace,
         actions: &mut VecDeque<Action>,
     ) {
-        if self.carried.is_empty() {
+        if self.entries.iter().all(|entry| entry.suspect) && !self.life.is_open() {
             return;
         }
         if let Some(generation) = self.life.begin(now) {
@@ -172,12 +328,40 @@ impl LinkState {
             self.pong_due_mono_ns.get_or_insert(now.after_ms(HYPERLIQUID_PONG_DEADLINE_MS));
             actions.push_back(Action::Send { link: self.link(), text: "{\"method\":\"ping\"}".to_owned() });
         }
-        while self.asked < self.carried.len() && pace.take(now.mono_ns) {
-            let carried = self.carried[self.asked];
-            let text = carried.channel.message(&coins_json[carried.symbol]);
-            actions.push_back(Action::Send { link: self.link(), text });
-            self.acks[self.asked] = Ack::Due { deadline_mono_ns: now.after_ms(ACK_DEADLINE_MS) };
-            self.asked += 1;
+        while let Some(entry) = self.entries.get(self.unasked_from) {
+            if entry.ack == Ack::Unasked && !entry.suspect {
+                if !pace.take(now.mono_ns) {
+                    break;
+                }
+                self.ask(self.unasked_from, 1, names, now, actions);
+            }
+            self.unasked_from += 1;
+        }
+        self.ask_late_ones_again(now, names, pace, actions);
+    }
+
+    fn ask(&mut self, place: usize, tries: u8, names: &Names<'_>, now: Now, actions: &mut VecDeque<Action>) {
+        let text = self.entries[place].carried.message("subscribe", names);
+        actions.push_back(Action::Send { link: self.link(), text });
+        self.entries[place].ack = Ack::Due { deadline_mono_ns: now.after_ms(ACK_DEADLINE_MS), tries };
+        self.last_asked_mono_ns = now.mono_ns;
+    }
+
+    /// An acknowledgement may get lost: "already subscribed" is one, too.
+    fn ask_late_ones_again(
+        &mut self,
+        now: Now,
+        names: &Names<'_>,
+        pace: &mut Pace,
+        actions: &mut VecDeque<Action>,
+    ) {
+        for place in 0..self.entries.len() {
+            if let Ack::Due { deadline_mono_ns, tries: 1 } = self.entries[place].ack
+                && now.mono_ns >= deadline_mono_ns
+                && pace.take(now.mono_ns)
+            {
+                self.ask(place, 2, names, now, actions);
+            }
         }
     }
 
@@ -192,9 +376,8 @@ impl LinkState {
         if self.pong_due_mono_ns.is_some_and(|due| now.mono_ns >= due) {
             return Some(LinkTrouble::PongTimeout);
         }
-        let late =
-            |ack: &Ack| matches!(ack, Ack::Due { deadline_mono_ns } if now.mono_ns >= *deadline_mono_ns);
-        if self.acks.iter().any(late) {
+        let late = |entry: &Entry| matches!(entry.ack, Ack::Due { deadline_mono_ns, tries: 2.. } if now.mono_ns >= deadline_mono_ns);
+        if self.entries.iter().any(late) {
             return Some(LinkTrouble::AckTimeout);
         }
         match self.life.silence(now, limits)? {

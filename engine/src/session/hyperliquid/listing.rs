@@ -7,8 +7,10 @@ use codec::words::{InstrumentKind, InstrumentStatus};
 
 /// Names and numbers of what may be subscribed.
 pub(super) struct Listed {
-    pub(super) perps: Vec<InstrumentInfo>,
+    pub(super) perps: Option<Vec<InstrumentInfo>>,
     pub(super) spot: Option<Vec<SpotInfo>>,
+    /// Whether any spot pair is configured.
+    pub(super) wants_spot: bool,
     /// Builder dexes named by the configuration, answered or not.
     pub(super) dexes: Vec<(String, Option<Vec<InstrumentInfo>>)>,
 }
@@ -69,17 +71,33 @@ impl Found<'_> {
 }
 
 impl Listed {
+    /// Whether every list has come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.perps.is_some()
+            && self.spot.is_some()
+            && self.dexes.iter().all(|(_, answered)| answered.is_some())
+    }
+
+    /// Makes every list missing that is worth asking for again.
+    pub(super) fn forget(&mut self) {
+        self.perps = None;
+        if self.wants_spot {
+            self.spot = None;
+        }
+        self.dexes.iter_mut().for_each(|(_, answered)| *answered = None);
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<Found<'_>> {
         if is_spot(name) {
             return self.spot.iter().flatten().find(|info| info.name == name).map(Found::Spot);
         }
         let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        self.perps.iter().chain(dex).find(|info| info.name == name).map(Found::Perp)
+        self.perps.iter().flatten().chain(dex).find(|info| info.name == name).map(Found::Perp)
     }
 
     pub(super) fn nearest(&self, name: &str) -> String {
         let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        let names = self.perps.iter().chain(dex).map(|info| &*info.name);
+        let names = self.perps.iter().flatten().chain(dex).map(|info| &*info.name);
         let spot = self.spot.iter().flatten().map(|info| &*info.name);
         names
             .chain(spot)

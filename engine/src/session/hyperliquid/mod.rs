@@ -2,36 +2,48 @@
 //!
 //! Source of every rule: the venue's documentation and measurements of 2026, told where they apply.
 
+mod fills;
+mod funding;
 mod fused;
 mod links;
 mod listing;
+mod plan;
+mod quarantine;
+mod streams;
 mod symbol;
+mod ticks;
 mod trade_sync;
+mod universe;
 
+use self::fills::FillSync;
+use self::funding::FundingSync;
 use self::fused::{Changes, FusedBook, Source};
-use self::links::{Carried, Channel, LinkState, LinkTrouble};
+use self::links::{LinkState, Names};
 use self::listing::{Listed, is_spot, json_string, unknown_body};
+use self::plan::Plan;
+use self::quarantine::{Finding, Quarantine};
 use self::symbol::{BookSync, QuoteSync, Symbol};
 use super::backoff::{Backoff, Random};
-use super::lifecycle::SilenceLimits;
+use super::candles::{CandleSet, Finality};
 use super::pace::Pace;
 use super::settings::{Settings, SymbolChoice};
 use super::states::{StreamState, VenueState};
 use super::symbols::SymbolTable;
 use super::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use crate::event::{Event, Severity};
-use crate::fetch::{Answer, FetchError, FetchRequest, Fetched, Priority, Query};
+use crate::fetch::{Answer, Fetched, Query};
 use crate::limits::{
-    BOOK_CHECK_INTERVAL_MS, FIRST_DATA_DEADLINE_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
-    HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_LATENCY_MS,
-    HYPERLIQUID_RECONNECT_FACTOR, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS,
+    BOOK_CHECK_INTERVAL_MS, CANDLE_TICK_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
+    HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, INSTRUMENTS_RETRY_FIRST_MS,
+    INSTRUMENTS_RETRY_LAST_MS, LISTS_OLD_REFRESH_MS,
 };
 use crate::publisher::Stamp;
 use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
-use codec::time::{Now, ns_of_ms};
+use codec::time::Now;
 use codec::venues::hyperliquid::{Decoder, Message, Subscription, parse_subscription};
 use codec::venues::rest_hyperliquid::InstrumentInfo;
-use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
+use codec::words::{InstrumentStatus, Interval, Reason, State, Stream, Venue};
+use std::collections::HashMap;
 
 const VENUE: Venue = Venue::Hyperliquid;
 
@@ -61,6 +73,8 @@ const FRESH_LINK: Link = 0;
 /// The connection with default books: frames do not name their precision, and a burst of deep books
 /// must not hold up a quote.
 const DEEP_LINK: Link = 1;
+/// The connection that suspects are tried on. Data that comes by it is not used.
+const PROBE_LINK: Link = 2;
 
 /// See the module.
 pub struct HyperliquidSession {
@@ -75,11 +89,25 @@ pub struct HyperliquidSession {
     links: Vec<LinkState>,
     pace: Pace,
     changes: Changes,
+    fills: FillSync,
+    quarantine: Quarantine,
+    plan: Plan,
     listed: Listed,
+    /// Coins of fills that are not carried otherwise.
+    fill_instruments: HashMap<String, u32>,
+    /// Symbols by place in each dex's universe, for the bulk stream of funding.
+    ctx_places: Vec<(String, Vec<Option<usize>>)>,
+    awaits_turnover: bool,
+    turnover_tries: u32,
     instruments_known: bool,
     instruments_backoff: Backoff,
     instruments_at_mono_ns: Option<u64>,
     next_check_mono_ns: u64,
+    next_candles_mono_ns: u64,
+    /// No connection is made anew for the sake of one stream before this.
+    escalate_after_mono_ns: u64,
+    /// Symbols by instrument number.
+    by_instrument: HashMap<u32, usize>,
     /// The venue's clock as last seen on a book or quote, ms, and when that was, monotonic ns.
     venue_clock: Option<(u64, u64)>,
     unexpected: u64,
@@ -105,6 +133,8 @@ impl HyperliquidSession {
         }
         let wants_spot = names.iter().any(|name| is_spot(name));
         let per_second = settings.max_messages_per_second;
+        let backoff = || Backoff::new(settings.reconnect_delay_ms, settings.max_reconnect_delay_ms);
+        let links = [FRESH_LINK, DEEP_LINK].map(|link| LinkState::new(link, backoff())).into();
         Self {
             decoder: Decoder::new(),
             random: Random::new(settings.seed),
@@ -112,14 +142,24 @@ impl HyperliquidSession {
             table: SymbolTable::default(),
             symbols: Vec::new(),
             coins_json: Vec::new(),
-            links: Vec::new(),
+            links,
             pace: Pace::new(per_second, HYPERLIQUID_CONTROL_BURST),
             changes: Changes::with_capacity(4 * FUSED_LEVELS_MAX),
-            listed: Listed { perps: Vec::new(), spot: (!wants_spot).then(Vec::new), dexes },
+            fills: FillSync::default(),
+            quarantine: Quarantine::new(PROBE_LINK),
+            plan: Plan::default(),
+            listed: Listed { perps: None, spot: (!wants_spot).then(Vec::new), wants_spot, dexes },
+            fill_instruments: HashMap::new(),
+            ctx_places: Vec::new(),
+            awaits_turnover: false,
+            turnover_tries: 0,
             instruments_known: false,
             instruments_backoff: Backoff::new(INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS),
             instruments_at_mono_ns: Some(0),
             next_check_mono_ns: 0,
+            next_candles_mono_ns: 0,
+            escalate_after_mono_ns: 0,
+            by_instrument: HashMap::new(),
             venue_clock: None,
             unexpected: 0,
             malformed: 0,
@@ -147,6 +187,8 @@ impl HyperliquidSession {
         let mut symbol = Symbol {
             instrument,
             carried: false,
+            shed: false,
+            spot: is_spot(name),
             book: wants(Stream::Orderbook).then(|| {
                 Box::new(BookSync {
                     fused: FusedBook::new(fast_is_whole),
@@ -155,170 +197,31 @@ impl HyperliquidSession {
                     silent_after_ms,
                     beat_mono_ns: 0,
                     awaiting_since_mono_ns: 0,
+                    retried_mono_ns: 0,
                     seeded: false,
                     served_before: false,
                 })
             }),
             quote: wants(Stream::Quotes).then(QuoteSync::default),
             trades: wants(Stream::Trades).then(Box::default),
+            candles: wants(Stream::Candles).then(|| {
+                let has_trades = wants(Stream::Trades);
+                Box::new(CandleSet::new(&self.settings.intervals, &[], Finality::Unmarked, has_trades))
+            }),
+            funding: wants(Stream::Funding).then(FundingSync::default),
         };
-        symbol.each_state(|state, stream| {
-            let waiting = (State::Warming, Reason::AwaitingInstruments);
-            state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
-        });
+        symbol.set_all((State::Warming, Reason::AwaitingInstruments), now, out);
+        self.by_instrument.insert(instrument, self.symbols.len());
         self.symbols.push(symbol);
         self.coins_json.push(json_string(name));
         index
-    }
-
-    /// Asks for the lists that are missing; Hyperliquid has one per kind of name.
-    fn fetch_instruments(&mut self, now: Now, out: &mut Out<'_>) {
-        if self.instruments_at_mono_ns.is_none_or(|at| now.mono_ns < at) {
-            return;
-        }
-        self.instruments_at_mono_ns = None;
-        let mut ask = |query: Query| {
-            out.actions.push_back(Action::Fetch(FetchRequest {
-                venue: VENUE,
-                query,
-                instrument: NO_INSTRUMENT,
-                token: 0,
-                priority: Priority::Repair,
-            }));
-        };
-        if self.listed.perps.is_empty() {
-            ask(Query::Instruments);
-        }
-        if self.listed.spot.is_none() {
-            ask(Query::SpotInstruments);
-        }
-        for (dex, answered) in &self.listed.dexes {
-            if answered.is_none() {
-                ask(Query::DexInstruments { dex: dex.clone() });
-            }
-        }
-    }
-
-    fn on_list(&mut self, query: &Query, answer: Answer, now: Now, out: &mut Out<'_>) {
-        match (query, answer) {
-            (Query::Instruments, Answer::HyperliquidInstruments(perps)) => self.listed.perps = perps,
-            (Query::SpotInstruments, Answer::HyperliquidSpot(spot)) => self.listed.spot = Some(spot),
-            (Query::DexInstruments { dex }, Answer::HyperliquidInstruments(perps)) => {
-                for (known, answered) in &mut self.listed.dexes {
-                    if known == dex {
-                        *answered = Some(perps.clone());
-                    }
-                }
-            }
-            _ => return,
-        }
-        let whole = !self.listed.perps.is_empty()
-            && self.listed.spot.is_some()
-            && self.listed.dexes.iter().all(|(_, answered)| answered.is_some());
-        if self.listed.perps.is_empty() && *query == Query::Instruments {
-            // An empty universe is no answer.
-            let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
-            self.instruments_at_mono_ns = Some(now.after_ms(delay_ms));
-        }
-        if whole && !self.instruments_known {
-            self.instruments_known = true;
-            self.instruments_backoff.reset();
-            self.choose_symbols(now, out);
-            self.plan_links(out);
-            self.tell_venue(now, out);
-        }
-    }
-
-    fn choose_symbols(&mut self, now: Now, out: &mut Out<'_>) {
-        let chosen: Vec<String> = match &self.settings.symbols {
-            SymbolChoice::Listed(names) => names.clone(),
-            SymbolChoice::All => {
-                self.listed.perps.iter().filter(|info| !info.delisted).map(|info| info.name.clone()).collect()
-            }
-        };
-        for name in &chosen {
-            let found = self.listed.find(name);
-            let (is_listed, carried) = (found.is_some(), found.is_some_and(|found| !found.delisted()));
-            let body = found
-                .map_or_else(|| unknown_body(name, InstrumentStatus::Delisted), |found| found.body(name));
-            let Some(body) = body else {
-                (out.events)(
-                    Event::new(Severity::Error, Some(VENUE), "symbol name too long, not carried").about(name),
-                );
-                continue;
-            };
-            let index = self.add_symbol(name, body, now, out);
-            let symbol = &mut self.symbols[index];
-            let instrument = symbol.instrument;
-            out.publisher.redefine(instrument, body, now);
-            symbol.carried = carried;
-            let state = if carried {
-                (State::Warming, Reason::Connecting)
-            } else {
-                (State::Down, Reason::UnknownSymbol)
-            };
-            symbol.each_state(|stream_state, stream| {
-                stream_state.set(out.publisher, (VENUE, instrument, stream), state, now);
-            });
-            if !carried {
-                let what = if is_listed {
-                    "symbol is delisted, not subscribed"
-                } else {
-                    "symbol is not listed, not subscribed"
-                };
-                let detail = self.listed.nearest(name);
-                (out.events)(Event::new(Severity::Error, Some(VENUE), what).about(name).detail(&detail));
-            }
-        }
-    }
-
-    /// Two connections; what exceeds the venue's limit is shed: the default books of the last symbols first.
-    fn plan_links(&mut self, out: &mut Out<'_>) {
-        let mut fresh = Vec::new();
-        let mut deep = Vec::new();
-        for (symbol, state) in self.symbols.iter().enumerate().filter(|(_, state)| state.carried) {
-            let mut add = |wanted: bool, channel| {
-                if wanted {
-                    fresh.push(Carried { symbol, channel });
-                }
-            };
-            let book = state.book.is_some();
-            add(book && self.sources.has_fast(), Channel::FastBook);
-            // The book needs the best of each block as much as the quote does.
-            add(book || state.quote.is_some(), Channel::Bbo);
-            add(state.trades.is_some(), Channel::Trades);
-            if book && self.sources.has_default() {
-                deep.push(Carried { symbol, channel: Channel::DefaultBook });
-            }
-        }
-        let limit = self.settings.max_subscriptions;
-        if fresh.len() + deep.len() > limit {
-            let before = fresh.len() + deep.len();
-            deep.truncate(limit.saturating_sub(fresh.len()));
-            fresh.truncate(limit);
-            (out.events)(
-                Event::new(
-                    Severity::Warn,
-                    Some(VENUE),
-                    "more subscriptions than max_subscriptions, some left out",
-                )
-                .number((before - fresh.len() - deep.len()) as u64),
-            );
-        }
-        for (link, carried) in [(FRESH_LINK, fresh), (DEEP_LINK, deep)] {
-            let backoff =
-                Backoff::new(self.settings.reconnect_delay_ms, self.settings.max_reconnect_delay_ms);
-            let mut state = LinkState::new(link, backoff);
-            state.carried = carried;
-            self.links.push(state);
-        }
     }
 
     fn tell_venue(&mut self, now: Now, out: &mut Out<'_>) {
         if self.stopping {
             return;
         }
-        let mut used = self.links.iter().filter(|link| !link.carried.is_empty());
+        let mut used = self.links.iter().filter(|link| !link.is_empty());
         let (state, reason) = if !self.instruments_known {
             (State::Warming, Reason::AwaitingInstruments)
         } else if used.clone().next().is_none() {
@@ -333,194 +236,11 @@ impl HyperliquidSession {
         self.venue_state.set(out.publisher, state, reason, now);
     }
 
-    /// What a connection carried is no longer known to be right.
-    fn lose_link(&mut self, at: usize, reason: Reason, now: Now, out: &mut Out<'_>) {
-        for &Carried { symbol, channel } in &self.links[at].carried {
-            let symbol = &mut self.symbols[symbol];
-            let instrument = symbol.instrument;
-            let down = (State::Down, reason);
-            match channel {
-                Channel::FastBook | Channel::DefaultBook => {
-                    if let Some(book) = &mut symbol.book {
-                        // With both sources the fast one alone keeps the top right; the deep part ages out.
-                        if channel == Channel::DefaultBook && self.sources.has_fast() {
-                            continue;
-                        }
-                        book.fused.clear();
-                        book.seeded = false;
-                        book.beat_mono_ns = 0;
-                        book.state.set(out.publisher, (VENUE, instrument, Stream::Orderbook), down, now);
-                    }
-                }
-                Channel::Bbo => {
-                    if let Some(quote) = &mut symbol.quote {
-                        quote.lost |= quote.last.is_some();
-                        quote.last = None;
-                        quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), down, now);
-                    }
-                }
-                Channel::Trades => {
-                    if let Some(trades) = &mut symbol.trades {
-                        trades.on_link_lost();
-                        trades.state.set(out.publisher, (VENUE, instrument, Stream::Trades), down, now);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A silent link: quotes and trades, which may be quiet by nature, are judged by their link's books.
-    fn stale_link(&mut self, at: usize, now: Now, out: &mut Out<'_>) {
-        for &Carried { symbol, channel } in &self.links[at].carried {
-            let symbol = &mut self.symbols[symbol];
-            let instrument = symbol.instrument;
-            let stale = (State::Stale, Reason::Silence);
-            match channel {
-                Channel::Bbo => {
-                    if let Some(quote) = symbol.quote.as_mut().filter(|quote| quote.state.is_live()) {
-                        quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), stale, now);
-                    }
-                }
-                Channel::Trades => {
-                    if let Some(trades) = symbol.trades.as_mut().filter(|trades| trades.state.is_live()) {
-                        trades.state.set(out.publisher, (VENUE, instrument, Stream::Trades), stale, now);
-                    }
-                }
-                Channel::FastBook | Channel::DefaultBook => {}
-            }
-        }
-    }
-
-    /// A silent link speaks again: TCP lost nothing.
-    fn wake_link(&mut self, at: usize, now: Now, out: &mut Out<'_>) {
-        for &Carried { symbol, channel } in &self.links[at].carried {
-            let symbol = &mut self.symbols[symbol];
-            let instrument = symbol.instrument;
-            let (state, stream) = match (channel, &mut symbol.quote, &mut symbol.trades) {
-                (Channel::Bbo, Some(quote), _) => (&mut quote.state, Stream::Quotes),
-                (Channel::Trades, _, Some(trades)) => (&mut trades.state, Stream::Trades),
-                _ => continue,
-            };
-            if state.state == State::Stale && state.reason == Reason::Silence {
-                state.set(out.publisher, (VENUE, instrument, stream), (State::Live, Reason::None), now);
-            }
-        }
-    }
-
     /// The venue's clock now: what it showed last and the time since then, or else our own.
     fn venue_now_ms(&self, now: Now) -> u64 {
         self.venue_clock.map_or(now.wall_ns / 1_000_000, |(venue_ms, seen_mono_ns)| {
             venue_ms.saturating_add(now.mono_ns.saturating_sub(seen_mono_ns) / 1_000_000)
         })
-    }
-
-    fn on_acknowledged(&mut self, at: usize, echoed: &Subscription<'_>, now: Now, out: &mut Out<'_>) {
-        let Some(index) = self.table.get(echoed.coin) else { return };
-        let Some(carried) = self.links[at].on_acknowledged(index, echoed) else { return };
-        let begun_ms = self.venue_now_ms(now).saturating_add(HYPERLIQUID_LATENCY_MS);
-        let symbol = &mut self.symbols[index];
-        let instrument = symbol.instrument;
-        let waiting = (State::Warming, Reason::AwaitingData);
-        match carried.channel {
-            Channel::FastBook | Channel::DefaultBook => {
-                if let Some(book) = symbol.book.as_mut().filter(|book| !book.seeded) {
-                    let state = if book.served_before { State::Resyncing } else { State::Warming };
-                    let of = (VENUE, instrument, Stream::Orderbook);
-                    book.state.set(out.publisher, of, (state, Reason::AwaitingData), now);
-                    book.awaiting_since_mono_ns = now.mono_ns;
-                }
-            }
-            Channel::Bbo => {
-                if let Some(quote) = symbol.quote.as_mut().filter(|quote| !quote.state.is_live()) {
-                    quote.state.set(out.publisher, (VENUE, instrument, Stream::Quotes), waiting, now);
-                }
-            }
-            Channel::Trades => {
-                if let Some(trades) = &mut symbol.trades {
-                    trades.on_subscribed(begun_ms);
-                    let of = (VENUE, instrument, Stream::Trades);
-                    trades.state.set(out.publisher, of, (State::Live, Reason::None), now);
-                }
-            }
-        }
-    }
-
-    fn tick_links(&mut self, now: Now, out: &mut Out<'_>) {
-        for at in 0..self.links.len() {
-            let link = &mut self.links[at];
-            let default_ms = if link.link() == FRESH_LINK
-                && self.sources.has_fast()
-                && self.settings.wants(Stream::Orderbook)
-            {
-                HYPERLIQUID_FAST_SILENT_MS
-            } else if link.link() == DEEP_LINK {
-                HYPERLIQUID_DEFAULT_SILENT_MS
-            } else {
-                // Quotes and trades alone may be quiet for long; the pong proves the connection.
-                u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
-            };
-            let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms));
-            // However early its streams are to be called stale, a link is given time for its own beat.
-            let reconnect_ms = stale_ms.max(default_ms).saturating_mul(HYPERLIQUID_RECONNECT_FACTOR);
-            let limits = SilenceLimits { stale_ms, reconnect_ms };
-            link.drive(now, &self.settings.websocket_url, &self.coins_json, &mut self.pace, out.actions);
-            let Some(trouble) = link.trouble(now, limits) else { continue };
-            let (what, reason) = match trouble {
-                LinkTrouble::ConnectTimeout => ("connection took too long, given up", Reason::Disconnect),
-                LinkTrouble::AckTimeout => {
-                    ("subscription not acknowledged, reconnecting", Reason::Disconnect)
-                }
-                LinkTrouble::PongTimeout => ("ping not answered, reconnecting", Reason::Silence),
-                LinkTrouble::Silent => ("connection silent, its streams are stale", Reason::Silence),
-                LinkTrouble::Dead => ("connection silent, reconnecting", Reason::Silence),
-            };
-            (out.events)(
-                Event::new(Severity::Warn, Some(VENUE), what)
-                    .about(link_name(link.link()))
-                    .number(link.link().into()),
-            );
-            if trouble == LinkTrouble::Silent {
-                self.stale_link(at, now, out);
-            } else {
-                out.actions.push_back(Action::Close { link: link.link() });
-                link.on_closed(now, &mut self.random);
-                self.lose_link(at, reason, now, out);
-            }
-        }
-    }
-
-    fn tick_book(&mut self, index: usize, check: bool, now: Now, out: &mut Out<'_>) {
-        let symbol = &mut self.symbols[index];
-        let instrument = symbol.instrument;
-        let Some(book) = &mut symbol.book else { return };
-        if book.state.is_live() && book.is_silent(now) {
-            let of = (VENUE, instrument, Stream::Orderbook);
-            book.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
-            // A quote may be quiet by nature, but not beside a book that is silent.
-            if let Some(quote) = symbol.quote.as_mut().filter(|quote| quote.state.is_live())
-                && quote.state.age_ms(now) > book.silent_after_ms
-            {
-                let of = (VENUE, instrument, Stream::Quotes);
-                quote.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
-            }
-        }
-        if book.state.reason == Reason::AwaitingData
-            && now.mono_ns.saturating_sub(book.awaiting_since_mono_ns) >= ns_of_ms(FIRST_DATA_DEADLINE_MS)
-        {
-            // Books come by the clock, changed or not: acknowledged and silent is a fault of its own.
-            let of = (VENUE, instrument, Stream::Orderbook);
-            book.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
-        }
-        if !book.state.is_live() {
-            return;
-        }
-        let stamp = book.stamp(instrument, FRESH_LINK, now);
-        if check {
-            out.publisher.check(&stamp, book.fused.book());
-        }
-        if out.publisher.wants_snapshot(instrument) {
-            let _ = out.publisher.republish_snapshot(&stamp, book.fused.book());
-        }
     }
 
     #[cold]
@@ -560,39 +280,23 @@ impl Session for HyperliquidSession {
     }
 
     fn on_connected(&mut self, link: Link, generation: Generation, now: Now, out: &mut Out<'_>) {
-        let Some(at) = self.links.iter().position(|state| state.link() == link) else { return };
-        if !self.links[at].life.is_current(generation) {
+        if link == PROBE_LINK {
+            if self.quarantine.probe.life.is_current(generation) {
+                self.quarantine.probe.on_connected(now);
+            }
+            return;
+        }
+        let at = usize::from(link);
+        if self.links.get(at).is_none_or(|state| !state.life.is_current(generation)) {
             return;
         }
         self.links[at].on_connected(now);
         (out.events)(
             Event::new(Severity::Info, Some(VENUE), "connected").about(link_name(link)).number(link.into()),
         );
-        for &Carried { symbol, channel } in &self.links[at].carried {
-            let symbol = &mut self.symbols[symbol];
-            let instrument = symbol.instrument;
-            let (state, stream) = match (channel, &mut symbol.book, &mut symbol.quote, &mut symbol.trades) {
-                // The deep part alone does not make a book that has a fast source.
-                (Channel::DefaultBook, ..) if self.sources.has_fast() => continue,
-                (Channel::FastBook | Channel::DefaultBook, Some(book), ..) => {
-                    (&mut book.state, Stream::Orderbook)
-                }
-                (Channel::Bbo, _, Some(quote), _) => (&mut quote.state, Stream::Quotes),
-                (Channel::Trades, _, _, Some(trades)) => (&mut trades.state, Stream::Trades),
-                _ => continue,
-            };
-            if !state.is_live() {
-                let waiting = (State::Warming, Reason::Subscribing);
-                state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
-            }
-        }
-        self.links[at].drive(
-            now,
-            &self.settings.websocket_url,
-            &self.coins_json,
-            &mut self.pace,
-            out.actions,
-        );
+        self.on_subscribing(at, now, out);
+        let names = names(&self.coins_json, &self.settings);
+        self.links[at].drive(now, &self.settings.websocket_url, &names, &mut self.pace, out.actions);
         self.tell_venue(now, out);
     }
 
@@ -604,11 +308,15 @@ impl Session for HyperliquidSession {
         now: Now,
         out: &mut Out<'_>,
     ) {
-        let Some(at) = self.links.iter().position(|state| state.link() == link) else { return };
-        if !self.links[at].life.is_current(generation) {
+        if link == PROBE_LINK {
+            self.on_probe_closed(generation, now, out);
             return;
         }
-        let delay_ms = self.links[at].on_closed(now, &mut self.random);
+        let at = usize::from(link);
+        if self.links.get(at).is_none_or(|state| !state.life.is_current(generation)) {
+            return;
+        }
+        let (delay_ms, suspects) = self.links[at].on_closed(now, &mut self.random);
         let (what, detail) = cause.describe();
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), what)
@@ -616,17 +324,42 @@ impl Session for HyperliquidSession {
                 .detail(&detail)
                 .number(delay_ms),
         );
+        if !suspects.is_empty() {
+            let what = "connection died right after subscriptions, they are tried apart";
+            (out.events)(Event::new(Severity::Warn, Some(VENUE), what).number(suspects.len() as u64));
+            if !self.quarantine.take(suspects.clone()) {
+                suspects.into_iter().for_each(|carried| self.links[at].acquit(carried));
+            }
+        }
         self.lose_link(at, Reason::Disconnect, now, out);
         self.tell_venue(now, out);
     }
 
     fn on_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
         let at = usize::from(link);
-        if at >= self.links.len() {
+        if at > self.links.len() {
             return;
         }
+        let is_probe = link == PROBE_LINK;
+        let venue_ms = self.venue_now_ms(now);
         let Self { decoder, symbols, table, changes, venue_clock, unexpected, .. } = self;
         match decoder.decode(message) {
+            Ok(Message::Subscribed(echoed)) => {
+                let echoed = Echo::of(&echoed);
+                self.on_acknowledged(at, &echoed.subscription(), now, out);
+                return;
+            }
+            Ok(Message::Error(text)) => {
+                let text = text.to_owned();
+                self.on_error_text(at, &text, now, out);
+                return;
+            }
+            Ok(Message::Pong) => {
+                self.links.get_mut(at).unwrap_or(&mut self.quarantine.probe).on_pong();
+                return;
+            }
+            // The same comes by the connection where it belongs.
+            Ok(_) if is_probe => return,
             Ok(Message::Book(frame)) if !frame.aggregated => match table.get(frame.coin) {
                 Some(index) => {
                     *venue_clock = Some((frame.time_ms, now.mono_ns));
@@ -648,25 +381,73 @@ impl Session for HyperliquidSession {
                         let symbol = &mut symbols[index];
                         let stamp = Stamp { source: link, ..Stamp::now(VENUE, symbol.instrument, now) };
                         if let Some(sync) = &mut symbol.trades {
-                            sync.on_trades(trades, out.publisher, &stamp, now);
+                            let candles = symbol.candles.as_deref_mut();
+                            sync.on_trades(trades, candles, out.publisher, &stamp, now);
                         }
                     }
                     _ => *unexpected += 1,
                 }
             }
-            Ok(Message::Subscribed(echoed)) => {
-                let echoed = Echo::of(&echoed);
-                self.on_acknowledged(at, &echoed.subscription(), now, out);
-                return;
+            Ok(Message::Candles(frames)) => {
+                for frame in frames {
+                    let (Some(index), Some(interval)) = (table.get(frame.coin), frame.interval) else {
+                        *unexpected += 1;
+                        continue;
+                    };
+                    let symbol = &mut symbols[index];
+                    if let Some(candles) = &mut symbol.candles {
+                        let source = Self::candle_source(symbol.instrument, link, venue_ms, now, out);
+                        candles.on_frame(interval, &frame.row, false, 0, source);
+                    }
+                }
             }
-            Ok(Message::Error(text)) => {
-                let text = text.to_owned();
-                self.on_error_text(at, &text, now, out);
-                return;
+            Ok(Message::AssetCtx(ctx)) => match table.get(ctx.coin) {
+                Some(index) => symbols[index].on_ctx(&ctx, link, venue_ms, now, out),
+                None => *unexpected += 1,
+            },
+            Ok(Message::DexCtxs(ctxs)) => {
+                let mut is_old = false;
+                for one in ctxs {
+                    let Some((_, places)) = self.ctx_places.iter().find(|(dex, _)| dex == one.dex) else {
+                        continue;
+                    };
+                    if places.len() != one.count as usize {
+                        is_old = true;
+                    } else if let Some(Some(index)) = places.get(one.position as usize)
+                        && let Some(symbol) = symbols.get_mut(*index).filter(|symbol| symbol.carried)
+                    {
+                        symbol.on_ctx(&one.ctx, link, venue_ms, now, out);
+                    }
+                }
+                if is_old {
+                    self.lists_are_old(now);
+                }
             }
-            Ok(Message::Pong) => {
-                self.links[at].on_pong();
-                return;
+            Ok(Message::UserFills(fills)) => {
+                if self
+                    .settings
+                    .account_address
+                    .as_deref()
+                    .is_none_or(|own| !own.eq_ignore_ascii_case(fills.user))
+                {
+                    *unexpected += 1;
+                    return;
+                }
+                self.fills.on_frame(fills.fills, fills.is_snapshot, out.publisher, now);
+                for fill in fills.fills {
+                    if !self.fills.is_new(fill) {
+                        continue;
+                    }
+                    let instrument = match table.get(fill.coin) {
+                        Some(index) => symbols[index].instrument,
+                        None => *self.fill_instruments.entry(fill.coin.to_owned()).or_insert_with(|| {
+                            let body = unknown_body(fill.coin, InstrumentStatus::Halted);
+                            body.map_or(NO_INSTRUMENT, |body| out.publisher.define(VENUE, body, now))
+                        }),
+                    };
+                    self.fills.on_fill(fill, fills.is_snapshot, out.publisher, (instrument, link), now);
+                }
+                self.fills.on_frame_done(fills.is_snapshot);
             }
             Ok(_) => return,
             Err(error) => {
@@ -688,36 +469,25 @@ impl Session for HyperliquidSession {
     }
 
     fn on_fetched(&mut self, fetched: Fetched, now: Now, out: &mut Out<'_>) {
-        match fetched.outcome {
-            Ok(answer) => self.on_list(&fetched.request.query, answer, now, out),
-            Err(error @ FetchError::Permanent { .. })
-                if matches!(fetched.request.query, Query::DexInstruments { .. }) =>
-            {
-                // A dex that does not exist lists nothing; the symbols named by it are told unknown.
-                (out.events)(
-                    Event::new(
-                        Severity::Error,
-                        Some(VENUE),
-                        "builder dex could not be asked, its symbols are unknown",
-                    )
-                    .detail(&format!("{:?}: {error:?}", fetched.request.query)),
-                );
-                let answer = Answer::HyperliquidInstruments(Vec::new());
-                self.on_list(&fetched.request.query, answer, now, out);
+        let Fetched { request, outcome } = fetched;
+        if let Query::Candles { interval, .. } = request.query {
+            let venue_ms = self.venue_now_ms(now);
+            let Some(&index) = self.by_instrument.get(&request.instrument) else { return };
+            let symbol = &mut self.symbols[index];
+            if let Some(candles) = &mut symbol.candles {
+                let rows = match &outcome {
+                    Ok(Answer::Candles(rows)) => Ok(&rows[..]),
+                    Ok(_) => return,
+                    Err(error) => Err(error),
+                };
+                let source = Self::candle_source(request.instrument, FRESH_LINK, venue_ms, now, out);
+                candles.on_fetched(interval, request.token & CANDLE_TOKEN_MASK, rows, source);
             }
-            Err(error) => {
-                let delay_ms = self.instruments_backoff.next_ms(&mut self.random);
-                self.instruments_at_mono_ns = Some(now.after_ms(delay_ms));
-                (out.events)(
-                    Event::new(
-                        Severity::Error,
-                        Some(VENUE),
-                        "instrument list could not be fetched, trying again",
-                    )
-                    .detail(&format!("{error:?}"))
-                    .number(delay_ms),
-                );
-            }
+            return;
+        }
+        match outcome {
+            Ok(answer) => self.on_list(&request.query, answer, now, out),
+            Err(error) => self.on_list_failed(&request.query, &error, now, out),
         }
     }
 
@@ -733,27 +503,53 @@ impl Session for HyperliquidSession {
             out.publisher.gap(VENUE, NO_INSTRUMENT, Stream::Connection, &body, now);
         }
         self.tick_links(now, out);
+        self.tick_quarantine(now, out);
         let check = now.mono_ns >= self.next_check_mono_ns;
         if check {
             self.next_check_mono_ns = now.after_ms(BOOK_CHECK_INTERVAL_MS);
         }
+        let candles = now.mono_ns >= self.next_candles_mono_ns;
+        if candles {
+            self.next_candles_mono_ns = now.after_ms(CANDLE_TICK_MS);
+        }
         for index in 0..self.symbols.len() {
             self.tick_book(index, check, now, out);
+            if check {
+                self.tick_funding(index, now, out);
+            }
+            if candles {
+                self.tick_candles(index, now, out);
+            }
         }
         self.tell_venue(now, out);
     }
 
-    fn on_interest(&mut self, _interest: &Interest) {}
+    fn on_interest(&mut self, interest: &Interest) {
+        let Some(&index) = self.by_instrument.get(&interest.instrument) else { return };
+        if interest.stream == Stream::Candles
+            && let Some(candles) = &mut self.symbols[index].candles
+        {
+            candles.on_interest(interest.interval, interest.wanted);
+        }
+    }
 
-    fn on_seed(&mut self, _seed: &CandleSeed, _now: Now, _out: &mut Out<'_>) {}
+    fn on_seed(&mut self, seed: &CandleSeed, now: Now, out: &mut Out<'_>) {
+        let venue_ms = self.venue_now_ms(now);
+        let Some(&index) = self.by_instrument.get(&seed.instrument) else { return };
+        if let Some(candles) = &mut self.symbols[index].candles {
+            let source = Self::candle_source(seed.instrument, FRESH_LINK, venue_ms, now, out);
+            candles.on_seed(seed.interval, &seed.last, seed.base, source);
+        }
+    }
 
     fn on_shutdown(&mut self, now: Now, out: &mut Out<'_>) {
         self.stopping = true;
         for symbol in &mut self.symbols {
-            let instrument = symbol.instrument;
-            symbol.each_state(|state, stream| {
-                state.set(out.publisher, (VENUE, instrument, stream), (State::Down, Reason::Shutdown), now);
-            });
+            symbol.set_all((State::Down, Reason::Shutdown), now, out);
+        }
+        if self.settings.account_address.is_some() {
+            let of = (VENUE, NO_INSTRUMENT, Stream::Fills);
+            self.fills.state.set(out.publisher, of, (State::Down, Reason::Shutdown), now);
         }
         self.venue_state.set(out.publisher, State::Down, Reason::Shutdown, now);
         for link in &self.links {
@@ -762,10 +558,23 @@ impl Session for HyperliquidSession {
     }
 }
 
+/// The low bits of a request's token are the series' own, the high ones its interval: one instrument may have
+/// several series waiting.
+const CANDLE_TOKEN_MASK: u64 = (1 << 48) - 1;
+
+fn candle_token(interval: Interval, token: u64) -> u64 {
+    u64::from(interval.number()) << 48 | token & CANDLE_TOKEN_MASK
+}
+
+fn names<'a>(coins_json: &'a [String], settings: &'a Settings) -> Names<'a> {
+    Names { coins_json, account: settings.account_address.as_deref() }
+}
+
 /// An acknowledged subscription, kept beside the decoder that lent it.
 struct Echo {
     kind: String,
     coin: String,
+    interval: String,
     fast: bool,
 }
 
@@ -774,22 +583,59 @@ impl Echo {
         Self {
             kind: subscription.kind.to_owned(),
             coin: subscription.coin.to_owned(),
+            interval: subscription.interval.to_owned(),
             fast: subscription.fast,
         }
     }
 
     fn subscription(&self) -> Subscription<'_> {
-        Subscription { kind: &self.kind, coin: &self.coin, interval: "", fast: self.fast, user: "", dex: "" }
+        let Self { kind, coin, interval, fast } = self;
+        Subscription { kind, coin, interval, fast: *fast, user: "", dex: "" }
     }
 }
 
 impl HyperliquidSession {
     /// The venue's errors are plain strings; "Already subscribed" is as good as an acknowledgement.
     fn on_error_text(&mut self, at: usize, text: &str, now: Now, out: &mut Out<'_>) {
-        if let Some((true, subscription)) = parse_subscription(text.as_bytes()) {
-            self.on_acknowledged(at, &subscription, now, out);
+        match parse_subscription(text.as_bytes()) {
+            Some((true, subscription)) => self.on_acknowledged(at, &subscription, now, out),
+            Some((false, subscription)) => {
+                (out.events)(
+                    Event::new(Severity::Error, Some(VENUE), "venue refused a request").detail(text),
+                );
+                let index = self.table.get(subscription.coin).unwrap_or(links::NO_SYMBOL);
+                if let Some(carried) =
+                    self.links.get_mut(at).and_then(|link| link.refuse(index, &subscription))
+                {
+                    self.quarantine.condemn(carried, now);
+                    self.on_finding(Finding::Condemned(carried), now, out);
+                }
+            }
+            None => {
+                (out.events)(Event::new(Severity::Error, Some(VENUE), "venue refused a request").detail(text))
+            }
+        }
+    }
+
+    /// The connection that suspects are tried on is gone.
+    fn on_probe_closed(&mut self, generation: Generation, now: Now, out: &mut Out<'_>) {
+        let probe = &mut self.quarantine.probe;
+        if !probe.life.is_current(generation) {
             return;
         }
-        (out.events)(Event::new(Severity::Error, Some(VENUE), "venue refused a request").detail(text));
+        let was_open = probe.life.is_open();
+        let findings = self.quarantine.on_died(was_open, now);
+        self.quarantine.probe.restart();
+        for finding in findings {
+            self.on_finding(finding, now, out);
+        }
+    }
+
+    /// The venue has another number of coins than we know of: its lists are asked for again.
+    fn lists_are_old(&mut self, now: Now) {
+        let soon = now.after_ms(LISTS_OLD_REFRESH_MS);
+        if let Some(at) = &mut self.instruments_at_mono_ns {
+            *at = (*at).min(soon);
+        }
     }
 }

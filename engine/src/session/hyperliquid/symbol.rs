@@ -1,16 +1,18 @@
 //! One Hyperliquid symbol: its fused book, its quote and its trades, fed frame by frame.
 
+use super::funding::FundingSync;
 use super::fused::{Changes, FusedBook, Source};
 use super::trade_sync::TradeSync;
 use super::{FRESH_LINK, VENUE};
 use crate::limits::HYPERLIQUID_DEFAULT_SILENT_MS;
 use crate::publisher::Stamp;
+use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use crate::session::{Link, Out};
 use codec::decimal::{Price, Size};
 use codec::record::{GapBody, Level, MISSED_UNKNOWN, QuoteBody, flags};
 use codec::time::{Now, ns_of_ms};
-use codec::venues::hyperliquid::{Bbo, L2Book};
+use codec::venues::hyperliquid::{AssetCtx, Bbo, L2Book};
 use codec::words::{Reason, State, Stream};
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct BookSync {
     pub(super) beat_mono_ns: u64,
     /// Acknowledged at this monotonic time, ns.
     pub(super) awaiting_since_mono_ns: u64,
+    /// Asked for again since it fell silent, at this monotonic time, ns; 0: not.
+    pub(super) retried_mono_ns: u64,
     /// Since the last loss a frame has come that shows a whole top.
     pub(super) seeded: bool,
     pub(super) served_before: bool,
@@ -41,9 +45,15 @@ pub(super) struct QuoteSync {
 pub(super) struct Symbol {
     pub(super) instrument: u32,
     pub(super) carried: bool,
+    /// Left out to stay within the venue's limit.
+    pub(super) shed: bool,
+    /// A spot pair: no funding in the bulk stream.
+    pub(super) spot: bool,
     pub(super) book: Option<Box<BookSync>>,
     pub(super) quote: Option<QuoteSync>,
     pub(super) trades: Option<Box<TradeSync>>,
+    pub(super) candles: Option<Box<CandleSet>>,
+    pub(super) funding: Option<FundingSync>,
 }
 
 impl BookSync {
@@ -84,6 +94,45 @@ impl Symbol {
         }
         if let Some(trades) = &mut self.trades {
             take(&mut trades.state, Stream::Trades);
+        }
+        if let Some(candles) = &mut self.candles {
+            take(&mut candles.state, Stream::Candles);
+        }
+        if let Some(funding) = &mut self.funding {
+            take(&mut funding.state, Stream::Funding);
+        }
+    }
+
+    pub(super) fn set_all(&mut self, state: (State, Reason), now: Now, out: &mut Out<'_>) {
+        let instrument = self.instrument;
+        self.each_state(|stream_state, stream| {
+            stream_state.set(out.publisher, (VENUE, instrument, stream), state, now);
+        });
+    }
+
+    #[inline]
+    pub(super) fn on_ctx(
+        &mut self,
+        ctx: &AssetCtx<'_>,
+        link: Link,
+        venue_ms: u64,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
+        if let Some(funding) = &mut self.funding {
+            funding.on_ctx(ctx, out.publisher, (self.instrument, link), venue_ms, now);
+        }
+    }
+
+    /// Nothing that was known can be gone on from.
+    pub(super) fn forget(&mut self) {
+        if let Some(book) = &mut self.book {
+            book.fused.clear();
+            book.seeded = false;
+            book.beat_mono_ns = 0;
+        }
+        if let Some(quote) = &mut self.quote {
+            quote.last = None;
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::limits::TRADE_WINDOW;
 use crate::publisher::{Publisher, Stamp};
+use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
 use codec::time::{Now, ns_of_ms};
@@ -108,8 +109,15 @@ impl TradeSync {
         self.begun_ms = Some(venue_ms);
     }
 
-    /// One frame of trades, oldest first.
-    pub fn on_trades(&mut self, trades: &[Trade<'_>], publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    /// One frame of trades, oldest first; candles are told of each that is not of a backlog.
+    pub fn on_trades(
+        &mut self,
+        trades: &[Trade<'_>],
+        mut candles: Option<&mut CandleSet>,
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
         self.state.touch(now);
         let oldest_ms = trades.iter().map(|trade| trade.time_ms).min().unwrap_or(0);
         let is_backlog = self.begun_ms.take().is_some_and(|begun_ms| oldest_ms <= begun_ms);
@@ -133,8 +141,14 @@ impl TradeSync {
             let Some((price, size)) = trade.value else {
                 let body = GapBody::new(Reason::Unrepresentable, 1, 0, 0);
                 publisher.gap(Venue::Hyperliquid, stamp.instrument, Stream::Trades, &body, now);
+                if let Some(candles) = &mut candles {
+                    candles.on_trades_lost();
+                }
                 continue;
             };
+            if let Some(candles) = candles.as_mut().filter(|_| !is_backlog) {
+                candles.on_trade(trade.time_ms, price, size);
+            }
             let stamp = Stamp { flags, ts_event_ns: ns_of_ms(trade.time_ms), ..*stamp };
             publisher.trade(&stamp, &TradeBody::new(price, size, trade.side, trade.tid));
         }

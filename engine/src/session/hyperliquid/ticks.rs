@@ -1,0 +1,235 @@
+//! What time alone brings: connections to make, silences, deadlines, closes of candles.
+
+use super::links::{Carried, Channel, LinkTrouble};
+use super::quarantine::Finding;
+use super::{DEEP_LINK, FRESH_LINK, HyperliquidSession, VENUE, candle_token, link_name, names};
+use crate::event::{Event, Severity};
+use crate::fetch::{FetchRequest, Query};
+use crate::limits::{
+    FIRST_DATA_DEADLINE_MS, HYPERLIQUID_BULK_CTX_SILENT_MS, HYPERLIQUID_CTX_SILENT_MS,
+    HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, HYPERLIQUID_RECONNECT_FACTOR,
+    STREAM_ESCALATE_EVERY_MS, STREAM_ESCALATE_MS, STREAM_RETRY_FACTOR,
+};
+use crate::session::lifecycle::SilenceLimits;
+use crate::session::{Action, Out};
+use codec::time::{Now, ns_of_ms};
+use codec::words::{Reason, State, Stream};
+
+impl HyperliquidSession {
+    pub(super) fn tick_links(&mut self, now: Now, out: &mut Out<'_>) {
+        for at in 0..self.links.len() {
+            let names = names(&self.coins_json, &self.settings);
+            let link = &mut self.links[at];
+            let default_ms = if link.link() == FRESH_LINK
+                && self.sources.has_fast()
+                && self.settings.wants(Stream::Orderbook)
+            {
+                HYPERLIQUID_FAST_SILENT_MS
+            } else if link.link() == DEEP_LINK {
+                HYPERLIQUID_DEFAULT_SILENT_MS
+            } else {
+                // Quotes and trades alone may be quiet for long; the pong proves the connection.
+                u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
+            };
+            let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms));
+            // However early its streams are to be called stale, a link is given time for its own beat.
+            let reconnect_ms = stale_ms.max(default_ms).saturating_mul(HYPERLIQUID_RECONNECT_FACTOR);
+            let limits = SilenceLimits { stale_ms, reconnect_ms };
+            link.drive(now, &self.settings.websocket_url, &names, &mut self.pace, out.actions);
+            let Some(trouble) = link.trouble(now, limits) else { continue };
+            self.on_trouble(at, trouble, now, out);
+        }
+    }
+
+    fn on_trouble(&mut self, at: usize, trouble: LinkTrouble, now: Now, out: &mut Out<'_>) {
+        let (what, reason) = match trouble {
+            LinkTrouble::ConnectTimeout => ("connection took too long, given up", Reason::Disconnect),
+            LinkTrouble::AckTimeout => ("subscription not acknowledged, reconnecting", Reason::Disconnect),
+            LinkTrouble::PongTimeout => ("ping not answered, reconnecting", Reason::Silence),
+            LinkTrouble::Silent => ("connection silent, its streams are stale", Reason::Silence),
+            LinkTrouble::Dead => ("connection silent, reconnecting", Reason::Silence),
+        };
+        let link = self.links[at].link();
+        (out.events)(
+            Event::new(Severity::Warn, Some(VENUE), what).about(link_name(link)).number(link.into()),
+        );
+        if trouble == LinkTrouble::Silent {
+            self.stale_link(at, now, out);
+        } else {
+            self.remake_link(at, reason, now, out);
+        }
+    }
+
+    /// Closes a connection of our own will.
+    fn remake_link(&mut self, at: usize, reason: Reason, now: Now, out: &mut Out<'_>) {
+        out.actions.push_back(Action::Close { link: self.links[at].link() });
+        let (_, suspects) = self.links[at].on_closed(now, &mut self.random);
+        // It was not the venue that closed it.
+        for carried in suspects {
+            self.links[at].acquit(carried);
+        }
+        self.lose_link(at, reason, now, out);
+    }
+
+    pub(super) fn tick_quarantine(&mut self, now: Now, out: &mut Out<'_>) {
+        if let Some(finding) = self.quarantine.on_tick(now) {
+            out.actions.push_back(Action::Close { link: self.quarantine.probe.link() });
+            self.quarantine.probe.restart();
+            self.on_finding(finding, now, out);
+        }
+        let names = names(&self.coins_json, &self.settings);
+        self.quarantine.drive(now, &self.settings.websocket_url, &names, &mut self.pace, out.actions);
+        if self.quarantine.probe.life.is_overdue(now) {
+            out.actions.push_back(Action::Close { link: self.quarantine.probe.link() });
+            self.quarantine.probe.restart();
+            self.quarantine.on_died(false, now);
+        }
+    }
+
+    pub(super) fn on_finding(&mut self, finding: Finding, now: Now, out: &mut Out<'_>) {
+        match finding {
+            Finding::Acquitted(innocent) => {
+                for carried in innocent {
+                    for link in &mut self.links {
+                        link.acquit(carried);
+                    }
+                }
+            }
+            Finding::Condemned(carried) => {
+                let name = self.table.name(carried.symbol).to_owned();
+                let what = "subscription refused by the venue, left out";
+                (out.events)(
+                    Event::new(Severity::Error, Some(VENUE), what)
+                        .about(&name)
+                        .detail(&format!("{:?}", carried.channel)),
+                );
+                self.lose_stream(carried, (State::Down, Reason::Rejected), now, out);
+            }
+        }
+    }
+
+    pub(super) fn tick_book(&mut self, index: usize, check: bool, now: Now, out: &mut Out<'_>) {
+        let symbol = &mut self.symbols[index];
+        let instrument = symbol.instrument;
+        let Some(book) = &mut symbol.book else { return };
+        if book.state.is_live() && book.is_silent(now) {
+            let of = (VENUE, instrument, Stream::Orderbook);
+            book.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+            // A quote may be quiet by nature, but not beside a book that is silent.
+            if let Some(quote) = symbol.quote.as_mut().filter(|quote| quote.state.is_live())
+                && quote.state.age_ms(now) > book.silent_after_ms
+            {
+                let of = (VENUE, instrument, Stream::Quotes);
+                quote.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+            }
+        }
+        if book.state.reason == Reason::AwaitingData
+            && now.mono_ns.saturating_sub(book.awaiting_since_mono_ns) >= ns_of_ms(FIRST_DATA_DEADLINE_MS)
+        {
+            // Books come by the clock, changed or not: acknowledged and silent is a fault of its own.
+            let of = (VENUE, instrument, Stream::Orderbook);
+            book.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
+        }
+        if !book.state.is_live() {
+            if check && symbol.carried {
+                self.retry_book(index, now, out);
+            }
+            return;
+        }
+        book.retried_mono_ns = 0;
+        let stamp = book.stamp(instrument, FRESH_LINK, now);
+        if check {
+            out.publisher.check(&stamp, book.fused.book());
+        }
+        if out.publisher.wants_snapshot(instrument) {
+            let _ = out.publisher.republish_snapshot(&stamp, book.fused.book());
+        }
+    }
+
+    /// A book that has died on a living connection: first the stream is asked for again, then the connection
+    /// is made anew.
+    fn retry_book(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        let Some(book) = &mut self.symbols[index].book else { return };
+        let silent = matches!(
+            (book.state.state, book.state.reason),
+            (State::Stale, Reason::Silence) | (State::Down, Reason::NoFirstData)
+        );
+        let since_ns = book.beat_mono_ns.max(book.awaiting_since_mono_ns);
+        let silent_ms = now.mono_ns.saturating_sub(since_ns) / 1_000_000;
+        if !silent || silent_ms < book.silent_after_ms.saturating_mul(STREAM_RETRY_FACTOR) {
+            return;
+        }
+        let channel = if self.sources.has_fast() { Channel::FastBook } else { Channel::DefaultBook };
+        let at = usize::from(if self.sources.has_fast() { FRESH_LINK } else { DEEP_LINK });
+        if book.retried_mono_ns == 0 {
+            book.retried_mono_ns = now.mono_ns;
+            let names = names(&self.coins_json, &self.settings);
+            self.links[at].ask_again(Carried { symbol: index, channel }, &names, out.actions);
+            (out.events)(
+                Event::new(
+                    Severity::Warn,
+                    Some(VENUE),
+                    "book silent on a living connection, asked for again",
+                )
+                .about(self.table.name(index)),
+            );
+            return;
+        }
+        let retried_ms = now.mono_ns.saturating_sub(book.retried_mono_ns) / 1_000_000;
+        if retried_ms >= STREAM_ESCALATE_MS
+            && self.links[at].life.open_ms(now) >= STREAM_ESCALATE_EVERY_MS.min(retried_ms)
+            && now.mono_ns >= self.escalate_after_mono_ns
+        {
+            self.escalate_after_mono_ns = now.after_ms(STREAM_ESCALATE_EVERY_MS);
+            (out.events)(
+                Event::new(Severity::Warn, Some(VENUE), "book still silent, connection made anew")
+                    .about(self.table.name(index)),
+            );
+            self.remake_link(at, Reason::Silence, now, out);
+        }
+    }
+
+    pub(super) fn tick_funding(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        let bulk = self.plan.bulk_ctx;
+        let symbol = &mut self.symbols[index];
+        let Some(funding) = &mut symbol.funding else { return };
+        let limit_ms = self.settings.stale_after_ms.unwrap_or(if bulk && !symbol.spot {
+            HYPERLIQUID_BULK_CTX_SILENT_MS
+        } else {
+            HYPERLIQUID_CTX_SILENT_MS
+        });
+        let of = (VENUE, symbol.instrument, Stream::Funding);
+        if funding.state.is_live() {
+            if funding.state.age_ms(now) > limit_ms {
+                funding.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
+            }
+        } else if funding.state.reason == Reason::AwaitingData
+            && now.mono_ns.saturating_sub(funding.acked_mono_ns)
+                >= ns_of_ms(limit_ms.max(FIRST_DATA_DEADLINE_MS))
+        {
+            funding.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
+        }
+    }
+
+    pub(super) fn tick_candles(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        let venue_ms = self.venue_now_ms(now);
+        let symbol = &mut self.symbols[index];
+        let instrument = symbol.instrument;
+        let Some(candles) = symbol.candles.as_mut().filter(|_| symbol.carried) else { return };
+        let source = Self::candle_source(instrument, FRESH_LINK, venue_ms, now, out);
+        let Some(wish) = candles.on_tick(source) else { return };
+        out.actions.push_back(Action::Fetch(FetchRequest {
+            venue: VENUE,
+            query: Query::Candles {
+                symbol: self.table.name(index).to_owned(),
+                interval: wish.interval,
+                start_ms: wish.wish.start_ms,
+                end_ms: wish.wish.end_ms,
+                limit: wish.wish.limit,
+            },
+            instrument,
+            token: candle_token(wish.interval, wish.wish.token),
+            priority: wish.wish.priority,
+        }));
+    }
+}
