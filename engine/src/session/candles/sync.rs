@@ -144,6 +144,9 @@ impl CandleSync {
         if !self.subscribed {
             self.subscribed = true;
             self.whole_from_ms = venue_ms;
+            // What was missed is wanted within seconds now; the fetcher keeps to the venue's limits.
+            self.not_before_mono_ns = 0;
+            self.retries = 0;
         }
     }
 
