@@ -16,13 +16,42 @@ use codec::time::Now;
 use codec::words::{Reason, State, Stream, Venue};
 use zerocopy::FromZeros;
 
+/// What a ring gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Everything.
+    All,
+    /// Instruments and closed candles. What it has no room for is not told there: whoever reads it sees
+    /// that a period is missing, and can ask for it.
+    ClosedCandles,
+}
+
 /// A ring the publisher writes, and its name in metrics.
 #[derive(Debug)]
 pub struct Outlet {
-    /// `recorder`, `ipc`.
+    /// `recorder`, `ipc`, `history`.
     pub name: &'static str,
     /// Its writing end.
     pub producer: Producer,
+    /// What it gets.
+    pub takes: Takes,
+}
+
+impl Outlet {
+    /// A ring that gets everything.
+    #[must_use]
+    pub const fn all(name: &'static str, producer: Producer) -> Self {
+        Self { name, producer, takes: Takes::All }
+    }
+
+    fn wants(&self, record: Record<'_>) -> bool {
+        match self.takes {
+            Takes::All => true,
+            Takes::ClosedCandles => {
+                record.kind() == Kind::Instrument || record.candle().is_some_and(|body| body.closed == 1)
+            }
+        }
+    }
 }
 
 /// A ring that is nearly full: the driver stops reading sockets for a while.
@@ -314,7 +343,7 @@ impl Publisher {
         let body = CheckBody { crc: book.check(), levels: codec::limits::CHECK_LEVELS as u32 };
         let record = self.builder.fixed(header, &body);
         // A ring that lost part of the book has nothing to compare.
-        for outlet in &mut self.outlets {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.outlet.wants(record)) {
             if outlet.lost_of(stamp.instrument, Stream::Orderbook) == 0 {
                 let _ = outlet.outlet.producer.push(record, Importance::Normal);
             }
@@ -363,7 +392,7 @@ impl Publisher {
     pub fn pressure(&self) -> Option<Pressure> {
         self.outlets
             .iter()
-            .position(|outlet| outlet.outlet.producer.nearly_full())
+            .position(|outlet| outlet.outlet.takes == Takes::All && outlet.outlet.producer.nearly_full())
             .map(|outlet| Pressure { outlet })
     }
 
@@ -434,6 +463,9 @@ impl OutletState {
     }
 
     fn push(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>, importance: Importance) {
+        if !self.outlet.wants(record) {
+            return;
+        }
         let may_follow = !self.any_lost || self.tell_before(gap_builder, record);
         if !may_follow || !self.outlet.producer.push(record, importance) {
             self.lose(gap_builder, record);
@@ -468,7 +500,7 @@ impl OutletState {
     #[cold]
     fn lose(&mut self, gap_builder: &mut RecordBuilder, record: Record<'_>) {
         self.dropped += 1;
-        if !takes_sequence(record.kind()) {
+        if !takes_sequence(record.kind()) || self.outlet.takes != Takes::All {
             return;
         }
         let header = record.header();
@@ -564,7 +596,7 @@ mod tests {
 
     fn publisher() -> (Publisher, Consumer, u32) {
         let (producer, consumer) = ring(0);
-        let mut publisher = Publisher::new(5, vec![Outlet { name: "ipc", producer }]);
+        let mut publisher = Publisher::new(5, vec![Outlet::all("ipc", producer)]);
         let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "BTC", "BTC", "USDC")
             .unwrap();
         let id = publisher.define(Venue::Binance, body, Now::default());
@@ -651,6 +683,34 @@ mod tests {
         let mut seen = Vec::new();
         consumer.drain(usize::MAX, |record| seen.push((record.kind(), record.header().sequence)));
         assert_eq!(seen, [(Kind::BookSnapshot, 1)]);
+    }
+
+    #[test]
+    fn history_gets_closed_candles_and_its_full_ring_stops_nobody() {
+        let (ipc, mut everything) = ring(1 << 20);
+        let (history, mut closed) = ring(0);
+        let outlets = vec![
+            Outlet::all("ipc", ipc),
+            Outlet { name: "history", producer: history, takes: Takes::ClosedCandles },
+        ];
+        let mut publisher = Publisher::new(5, outlets);
+        let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "BTC", "BTC", "USDC");
+        let id = publisher.define(Venue::Binance, body.unwrap(), Now::default());
+        let stamp = Stamp::now(Venue::Binance, id, Now::default());
+        let candle = codec::candle::Candle::flat(60_000, Price::from_raw(1));
+        publisher.candle(&stamp, &candle.body(codec::words::Interval::M1, false, false));
+        publisher.candle(&stamp, &candle.body(codec::words::Interval::M1, true, false));
+        publisher.check(&stamp, &Book::<Level>::new(4));
+        let mut kinds = Vec::new();
+        closed.drain(usize::MAX, |record| kinds.push((record.kind(), record.header().sequence)));
+        assert_eq!(kinds, [(Kind::Instrument, 0), (Kind::Candle, 2)]);
+        let before = publisher.dropped().find(|(name, _)| *name == "history").unwrap().1;
+        for _ in 0..50_000 {
+            publisher.candle(&stamp, &candle.body(codec::words::Interval::M1, true, false));
+            everything.drain(usize::MAX, |_| {});
+        }
+        assert!(publisher.dropped().any(|(name, dropped)| name == "history" && dropped > before));
+        assert!(!publisher.any_lost() && publisher.pressure().is_none());
     }
 
     #[test]

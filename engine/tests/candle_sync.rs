@@ -103,7 +103,7 @@ struct World {
 impl World {
     fn new(finality: Finality, streamed: &[Interval], folded: &[Interval], trades: bool, seed: u64) -> Self {
         let (producer, records) = codec::ring::ring(16 << 20);
-        let mut publisher = Publisher::new(1, vec![Outlet { name: "ipc", producer }]);
+        let mut publisher = Publisher::new(1, vec![Outlet::all("ipc", producer)]);
         let now = Now { mono_ns: 1_000_000_000, wall_ns: START_MS * 1_000_000 };
         let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "X", "X", "USD");
         let venue = if finality == Finality::Marked { Venue::Binance } else { Venue::Hyperliquid };

@@ -147,7 +147,7 @@ impl Bench {
         let driver = Driver::new(Parts {
             clock: clock.clone(),
             sessions: vec![Box::new(session.clone())],
-            publisher: Publisher::new(9, vec![Outlet { name: "ipc", producer }]),
+            publisher: Publisher::new(9, vec![Outlet::all("ipc", producer)]),
             stall_ms: vec![5],
             jobs,
             connected,

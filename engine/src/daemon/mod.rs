@@ -168,7 +168,7 @@ impl Daemon {
             Arc::clone(&ipc_counters),
             Arc::clone(&stop_ipc),
         )?;
-        let outlets = vec![Outlet { name: "ipc", producer: records }];
+        let outlets = vec![Outlet::all("ipc", records)];
         let driver = Driver::new(Parts {
             clock: clock.clone(),
             sessions: wiring::sessions(config, run_id),

@@ -32,7 +32,7 @@ impl<S: Session> Bench<S> {
         let (producer, records) = codec::ring::ring(64 << 20);
         Self {
             session,
-            publisher: Publisher::new(1, vec![Outlet { name: "ipc", producer }]),
+            publisher: Publisher::new(1, vec![Outlet::all("ipc", producer)]),
             actions: VecDeque::new(),
             events: Vec::new(),
             records,
