@@ -70,7 +70,7 @@ impl Candle {
         self.low = self.low.min(price);
         self.close = price;
         self.volume = self.volume.plus(size);
-        self.num_trades += 1;
+        self.num_trades = self.num_trades.saturating_add(1);
     }
 
     /// Adds a later candle of the same, longer period. One without trades changes nothing: its price is the
@@ -87,7 +87,7 @@ impl Candle {
         self.low = self.low.min(later.low);
         self.close = later.close;
         self.volume = Volume::from_raw(self.volume.raw() + later.volume.raw());
-        self.num_trades += later.num_trades;
+        self.num_trades = self.num_trades.saturating_add(later.num_trades);
     }
 
     /// The record's body.
@@ -187,10 +187,10 @@ impl Interval {
     pub const fn is_made_of(self, finer: Self) -> bool {
         match (self.length_ms(), finer.length_ms()) {
             (Some(long), Some(short)) => {
-                self.is_aligned() && finer.is_aligned() && long > short && long % short == 0
+                self.is_aligned() && finer.is_aligned() && long > short && long.is_multiple_of(short)
             }
             // A month begins at midnight.
-            (None, Some(short)) => finer.is_aligned() && DAY_MS % short == 0,
+            (None, Some(short)) => finer.is_aligned() && DAY_MS.is_multiple_of(short),
             _ => false,
         }
     }

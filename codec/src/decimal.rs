@@ -90,9 +90,35 @@ fn signed(negative: bool, magnitude: u64) -> Result<i64, DecimalError> {
     Ok(if negative { -value } else { value })
 }
 
-/// The general form: long numbers, trailing zeros beyond our places, exponents.
+/// Parses what [`parse_fixed`] does into a wider integer.
+///
+/// # Errors
+/// As [`parse_fixed`], where [`DecimalError::Unrepresentable`] means a value beyond `i128`.
+pub fn parse_wide(text: &[u8], decimals: u32) -> Result<i128, DecimalError> {
+    match parse_fixed(text, decimals) {
+        Err(DecimalError::Unrepresentable) => parse_wide_slow(text, decimals),
+        narrow => narrow.map(i128::from),
+    }
+}
+
+#[cold]
+fn parse_wide_slow(text: &[u8], decimals: u32) -> Result<i128, DecimalError> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    let value = i128::try_from(magnitude_of(digits, decimals)?).map_err(|_| DecimalError::Unrepresentable)?;
+    Ok(if negative { -value } else { value })
+}
+
 #[cold]
 fn parse_fixed_slow(negative: bool, digits: &[u8], decimals: u32) -> Result<i64, DecimalError> {
+    let magnitude = u64::try_from(magnitude_of(digits, decimals)?);
+    signed(negative, magnitude.map_err(|_| DecimalError::Unrepresentable)?)
+}
+
+/// The general form: long numbers, trailing zeros beyond our places, exponents.
+fn magnitude_of(digits: &[u8], decimals: u32) -> Result<u128, DecimalError> {
     let (mantissa, exponent) = match digits.iter().position(|b| matches!(b, b'e' | b'E')) {
         Some(at) => (&digits[..at], parse_exponent(&digits[at + 1..])?),
         None => (digits, 0),
@@ -106,24 +132,21 @@ fn parse_fixed_slow(negative: bool, digits: &[u8], decimals: u32) -> Result<i64,
         return Err(DecimalError::Malformed);
     }
     let places = i64::from(decimals);
-    let mut magnitude: u64 = 0;
+    let mut magnitude: u128 = 0;
     // The first digit stands for 10^weight, each next one for a tenth of that.
     let mut weight = i64::from(exponent) + whole.len() as i64 - 1;
     for &byte in whole.iter().chain(fraction) {
-        let digit = u64::from(byte - b'0');
+        let digit = u128::from(byte - b'0');
         if digit != 0 {
-            let power = weight + places;
-            if !(0..19).contains(&power) {
-                return Err(DecimalError::Unrepresentable);
-            }
-            magnitude = digit
-                .checked_mul(POW10[power as usize])
+            let part = u32::try_from(weight + places).ok().and_then(|power| 10u128.checked_pow(power));
+            magnitude = part
+                .and_then(|part| digit.checked_mul(part))
                 .and_then(|part| magnitude.checked_add(part))
                 .ok_or(DecimalError::Unrepresentable)?;
         }
         weight -= 1;
     }
-    signed(negative, magnitude)
+    Ok(magnitude)
 }
 
 fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
@@ -304,6 +327,8 @@ pub struct Volume(i128);
 impl Volume {
     /// Zero.
     pub const ZERO: Self = Self(0);
+    /// The largest that is read, 1e22 units: no number of candles or trades adds up to an overflow.
+    pub const MAX: Self = Self(10i128.pow(30));
 
     /// From units of 1e-8.
     #[must_use]
@@ -315,6 +340,19 @@ impl Volume {
     #[must_use]
     pub const fn raw(self) -> i128 {
         self.0
+    }
+
+    /// Parses a decimal text exactly.
+    ///
+    /// # Errors
+    /// [`DecimalError::Malformed`] for any other text, [`DecimalError::Unrepresentable`] when a non-zero digit
+    /// lies beyond eight places or the value beyond [`Self::MAX`] in either direction.
+    #[inline]
+    pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
+        match parse_wide(text, PRICE_DECIMALS)? {
+            value if value.unsigned_abs() <= Self::MAX.0.unsigned_abs() => Ok(Self(value)),
+            _ => Err(DecimalError::Unrepresentable),
+        }
     }
 
     /// The nearest double.
@@ -371,7 +409,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn volumes_are_wider_than_sizes() {
+        for (text, raw) in [
+            ("92233720368.54775807", i128::from(i64::MAX)),
+            ("92233720368.54775808", i128::from(i64::MAX) + 1),
+            ("123456789012345.00000001", 12_345_678_901_234_500_000_001),
+            ("1e22", Volume::MAX.raw()),
+            ("-1e12", -100_000_000_000_000_000_000),
+        ] {
+            assert_eq!(Volume::parse(text.as_bytes()), Ok(Volume::from_raw(raw)), "{text}");
+        }
+        for text in ["0.000000001", "10000000000000000000000.00000001", "1e30", "1e400", "-1e23"] {
+            assert_eq!(Volume::parse(text.as_bytes()), Err(DecimalError::Unrepresentable), "{text}");
+        }
+        assert_eq!(Volume::parse(b"1e99x"), Err(DecimalError::Malformed));
+        assert_eq!(parse_wide(b"170141183460469231731687303715884105727", 0), Ok(i128::MAX));
+        let beyond = parse_wide(b"170141183460469231731687303715884105728", 0);
+        assert_eq!(beyond, Err(DecimalError::Unrepresentable));
+    }
+
     proptest! {
+        #[test]
+        fn wide_numbers_are_those_of_the_standard_library(raw in any::<i128>().prop_filter("one value has no negative", |v| *v != i128::MIN)) {
+            let text = raw.to_string();
+            prop_assert_eq!(parse_wide(text.as_bytes(), 0), Ok(raw));
+            let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+            let digits = format!("{digits:0>9}");
+            let (whole, fraction) = digits.split_at(digits.len() - 8);
+            let pointed = format!("{sign}{whole}.{fraction}");
+            prop_assert_eq!(parse_wide(pointed.as_bytes(), 8), Ok(raw));
+        }
+
+        #[test]
+        fn wide_and_narrow_agree_where_both_hold(text in "-?[0-9]{1,22}(\\.[0-9]{1,10})?([eE][+-]?[0-9]{1,2})?") {
+            match (parse_fixed(text.as_bytes(), 8), parse_wide(text.as_bytes(), 8)) {
+                (Ok(narrow), wide) => prop_assert_eq!(wide, Ok(i128::from(narrow))),
+                (Err(DecimalError::Unrepresentable), Ok(wide)) => prop_assert!(i64::try_from(wide).is_err() || wide == i128::from(i64::MIN)),
+                (narrow, wide) => prop_assert_eq!(narrow.map(i128::from), wide),
+            }
+        }
+
         #[test]
         fn prints_back_to_the_same_value(raw in any::<i64>().prop_filter("one value has no negative", |v| *v != i64::MIN)) {
             let price = Price::from_raw(raw);
@@ -397,6 +475,7 @@ mod tests {
         fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = parse_fixed(&text, 8);
             let _ = parse_fixed(&text, 12);
+            let _ = Volume::parse(&text);
         }
     }
 }

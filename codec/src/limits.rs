@@ -27,6 +27,17 @@ pub const CHECK_LEVELS: usize = 20;
 /// counted, and told as a gap.
 pub const MESSAGE_TRADES_MAX: usize = 4096;
 
+/// Candles in one message or answer. Messages carry one; of history Hyperliquid keeps 5,000 an interval (5,116
+/// were counted once), Binance gives 1,500. A longer array is refused.
+pub const MESSAGE_CANDLES_MAX: usize = 8192;
+
+/// Entries of all exchanges together in one `allDexsAssetCtxs`, about 1,100 in October 2026. A message with more
+/// is refused.
+pub const MESSAGE_CTXS_MAX: usize = 8192;
+
+/// Fills in one message. The snapshot of an account has up to 2,000; a longer array is refused.
+pub const MESSAGE_FILLS_MAX: usize = 4096;
+
 /// Bytes of one document. Frames stay far below (the largest seen, `allDexsAssetCtxs`, has 116 KB), the
 /// largest REST body (Binance's exchangeInfo) has 1.2 MB. A larger one is refused as too large.
 pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;

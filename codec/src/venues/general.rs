@@ -4,7 +4,7 @@
 //! the source: every node begins at a structural character, and the parser tells where those are.
 
 use super::DecodeError;
-use crate::decimal::{DecimalError, PRICE_DECIMALS, Price, Size, parse_fixed};
+use crate::decimal::{DecimalError, Price, Rate, Size, Volume, parse_fixed};
 use crate::limits::{self, DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX};
 use crate::record::Level;
 use bumpalo::Bump;
@@ -179,22 +179,63 @@ impl<'t, 'a> Value<'t, 'a> {
         parse_fixed(self.number_text()?, 0).ok()
     }
 
-    /// A decimal at 1e-8, not negative; `None` when it has more digits than are carried.
-    fn decimal(self, expected: &'static str) -> Result<Option<i64>, DecodeError> {
+    /// A decimal of either sign; `None` when it has more digits than are carried.
+    fn decimal<T>(
+        self,
+        parse: impl FnOnce(&[u8]) -> Result<T, DecimalError>,
+        expected: &'static str,
+    ) -> Result<Option<T>, DecodeError> {
         let text = self.number_text().ok_or(DecodeError::Malformed(expected))?;
-        match parse_fixed(text, PRICE_DECIMALS) {
-            Ok(value) if value >= 0 => Ok(Some(value)),
-            Err(DecimalError::Unrepresentable) if text.first() != Some(&b'-') => Ok(None),
-            _ => Err(DecodeError::Malformed(expected)),
+        match parse(text) {
+            Ok(value) => Ok(Some(value)),
+            Err(DecimalError::Unrepresentable) => Ok(None),
+            Err(DecimalError::Malformed) => Err(DecodeError::Malformed(expected)),
+        }
+    }
+
+    /// The same, not negative.
+    fn positive<T: Default + PartialOrd>(
+        self,
+        parse: impl FnOnce(&[u8]) -> Result<T, DecimalError>,
+        expected: &'static str,
+    ) -> Result<Option<T>, DecodeError> {
+        match self.decimal(parse, expected)? {
+            Some(value) if value < T::default() => Err(DecodeError::Malformed(expected)),
+            None if self.number_text().is_some_and(|text| text.starts_with(b"-")) => {
+                Err(DecodeError::Malformed(expected))
+            }
+            value => Ok(value),
         }
     }
 
     pub fn price(self) -> Result<Option<Price>, DecodeError> {
-        Ok(self.decimal("a price")?.map(Price::from_raw))
+        self.positive(Price::parse, "a price")
     }
 
     pub fn size(self) -> Result<Option<Size>, DecodeError> {
-        Ok(self.decimal("a size")?.map(Size::from_raw))
+        self.positive(Size::parse, "a size")
+    }
+
+    pub fn volume(self) -> Result<Option<Volume>, DecodeError> {
+        self.positive(Volume::parse, "a volume")
+    }
+
+    /// A fraction of either sign.
+    pub fn rate(self) -> Result<Option<Rate>, DecodeError> {
+        self.decimal(Rate::parse, "a rate")
+    }
+
+    /// An amount of money of either sign.
+    pub fn amount(self) -> Result<Option<Price>, DecodeError> {
+        self.decimal(Price::parse, "an amount")
+    }
+
+    /// The double nearest to a decimal that is not negative.
+    pub fn double(self, expected: &'static str) -> Result<f64, DecodeError> {
+        let text = self.number_text().filter(|text| text.first().is_some_and(u8::is_ascii_digit));
+        text.and_then(|text| core::str::from_utf8(text).ok()?.parse().ok())
+            .filter(|value: &f64| value.is_finite())
+            .ok_or(DecodeError::Malformed(expected))
     }
 
     /// The elements of an array.
@@ -258,6 +299,17 @@ pub fn required<'t, 'a>(
     expected: &'static str,
 ) -> Result<Value<'t, 'a>, DecodeError> {
     field.ok_or(DecodeError::Malformed(expected))
+}
+
+/// A field that may be absent, null or empty.
+pub fn optional<'t, 'a, T>(
+    field: Option<Value<'t, 'a>>,
+    read: impl FnOnce(Value<'t, 'a>) -> Result<Option<T>, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    match field {
+        Some(value) if !value.is_null() && value.text() != Some("") => read(value),
+        _ => Ok(None),
+    }
 }
 
 /// A level of a price and a size, if both are representable.

@@ -11,6 +11,7 @@ pub mod hyperliquid;
 pub mod rest_binance;
 pub mod rest_hyperliquid;
 
+mod candle_row;
 mod general;
 mod scan;
 

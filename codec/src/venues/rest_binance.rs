@@ -2,10 +2,12 @@
 //!
 //! Read on the fetcher's thread; these allocate.
 
-use super::DecodeError;
 use super::binance::general as rows;
 use super::general::{Value, read_once, required};
+use super::{DecodeError, candle_row};
+use crate::candle::CandleRow;
 use crate::decimal::{Price, Size};
+use crate::limits::MESSAGE_CANDLES_MAX;
 use crate::record::Level;
 use crate::words::{InstrumentKind, InstrumentStatus, Side};
 
@@ -63,7 +65,7 @@ pub struct DepthSnapshot {
 pub struct FundingInfo {
     /// Symbol, upper case.
     pub symbol: String,
-    /// Hours between settlements.
+    /// Hours between settlements, never zero.
     pub interval_hours: u32,
 }
 
@@ -187,6 +189,50 @@ pub fn agg_trades(body: &mut [u8]) -> Result<Vec<AggTradeRow>, DecodeError> {
                     value: rows::value(price, size)?,
                     trade_ms: rows::integer(trade_ms, "T")?,
                     side: rows::side(buyer_is_maker)?,
+                })
+            })
+            .collect()
+    })
+}
+
+/// Reads `klines`, in the order sent (ascending); the last one may be of a period that is not over.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON, not of the documented form, or has more than [`MESSAGE_CANDLES_MAX`] rows.
+pub fn klines(body: &mut [u8]) -> Result<Vec<CandleRow>, DecodeError> {
+    read_once(body, |root, _| {
+        let rows = root.elements("an array of klines")?;
+        if rows.len() > MESSAGE_CANDLES_MAX {
+            return Err(DecodeError::TooLarge("candles"));
+        }
+        rows.map(kline).collect()
+    })
+}
+
+/// A row `[start, open, high, low, close, volume, end, quote volume, trades, …]`.
+fn kline(row: Value<'_, '_>) -> Result<CandleRow, DecodeError> {
+    let mut cells = row.elements("a kline of at least nine cells")?;
+    let mut next = || cells.next();
+    let [start_ms, open, high, low, close, volume, end_ms, _, num_trades] = core::array::from_fn(|_| next());
+    candle_row::of_fields([start_ms, end_ms, open, high, low, close, volume, num_trades])
+}
+
+/// Reads `fundingInfo`, which lists only symbols whose funding differs from the usual: eight hours apart.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form.
+pub fn funding_info(body: &mut [u8]) -> Result<Vec<FundingInfo>, DecodeError> {
+    read_once(body, |root, _| {
+        root.elements("an array of funding infos")?
+            .map(|row| {
+                let [symbol, hours] = row.fields(["symbol", "fundingIntervalHours"], "a funding info")?;
+                let hours = rows::integer(hours, "fundingIntervalHours")?;
+                Ok(FundingInfo {
+                    symbol: rows::text(symbol, "symbol")?.to_owned(),
+                    interval_hours: u32::try_from(hours)
+                        .ok()
+                        .filter(|hours| *hours > 0)
+                        .ok_or(DecodeError::Malformed("fundingIntervalHours"))?,
                 })
             })
             .collect()

@@ -2,10 +2,12 @@
 //!
 //! Read on the fetcher's thread; these allocate.
 
-use super::DecodeError;
-use super::general::{Value, read_once, required};
+use super::general::{Elements, Value, optional, read_once, required};
 use super::hyperliquid::general as rows;
+use super::{DecodeError, candle_row};
+use crate::candle::CandleRow;
 use crate::decimal::{Price, Size};
+use crate::limits::MESSAGE_CANDLES_MAX;
 use crate::record::Level;
 use crate::words::Side;
 
@@ -82,9 +84,7 @@ pub struct TradeRow {
 /// [`DecodeError`] when it is not JSON or not of the documented form.
 pub fn meta(body: &mut [u8]) -> Result<Vec<InstrumentInfo>, DecodeError> {
     read_once(body, |root, _| {
-        let [universe] = root.fields(["universe"], "a meta")?;
-        required(universe, "universe")?
-            .elements("a universe")?
+        universe(root)?
             .map(|row| {
                 let [name, size_decimals, delisted] =
                     row.fields(["name", "szDecimals", "isDelisted"], "an instrument")?;
@@ -92,6 +92,40 @@ pub fn meta(body: &mut [u8]) -> Result<Vec<InstrumentInfo>, DecodeError> {
                     name: rows::text(name, "name")?.to_owned(),
                     size_decimals: small(size_decimals, "szDecimals")?,
                     delisted: delisted.and_then(Value::boolean).unwrap_or(false),
+                })
+            })
+            .collect()
+    })
+}
+
+/// The perpetuals of a `meta`.
+fn universe<'t, 'a>(meta: Value<'t, 'a>) -> Result<Elements<'t, 'a>, DecodeError> {
+    let [universe] = meta.fields(["universe"], "a meta")?;
+    required(universe, "universe")?.elements("a universe")
+}
+
+/// Reads `metaAndAssetCtxs`: what was traded of each perpetual of one exchange in a day, in the order of `meta`.
+/// A turnover that is not told counts as none.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON or not of the documented form; also when the two lists, which belong together
+/// by position, have different lengths.
+pub fn turnover(body: &mut [u8]) -> Result<Vec<Turnover>, DecodeError> {
+    read_once(body, |root, _| {
+        let [meta, ctxs] = rows::pair(root, "a meta and its ctxs")?;
+        let (perps, ctxs) = (universe(meta)?, ctxs.elements("an array of ctxs")?);
+        if perps.len() != ctxs.len() {
+            return Err(DecodeError::Malformed("as many ctxs as perpetuals"));
+        }
+        perps
+            .zip(ctxs)
+            .map(|(perp, ctx)| {
+                let [name] = perp.fields(["name"], "an instrument")?;
+                let [notional] = ctx.fields(["dayNtlVlm"], "a ctx")?;
+                let double = |value: Value<'_, '_>| value.double("dayNtlVlm").map(Some);
+                Ok(Turnover {
+                    name: rows::text(name, "name")?.to_owned(),
+                    day_notional: optional(notional, double)?.unwrap_or(0.0),
                 })
             })
             .collect()
@@ -193,6 +227,24 @@ pub fn recent_trades(body: &mut [u8]) -> Result<Vec<TradeRow>, DecodeError> {
                 })
             })
             .collect()
+    })
+}
+
+/// Reads `candleSnapshot`, in the order sent (ascending); empty for a coin the venue does not know. The last one may
+/// be of a period that is not over.
+///
+/// # Errors
+/// [`DecodeError`] when it is not JSON, not of the documented form, or has more than [`MESSAGE_CANDLES_MAX`] rows.
+pub fn candle_snapshot(body: &mut [u8]) -> Result<Vec<CandleRow>, DecodeError> {
+    read_once(body, |root, _| {
+        if root.is_null() {
+            return Ok(Vec::new());
+        }
+        let rows = root.elements("an array of candles")?;
+        if rows.len() > MESSAGE_CANDLES_MAX {
+            return Err(DecodeError::TooLarge("candles"));
+        }
+        rows.map(candle_row::of_object).collect()
     })
 }
 

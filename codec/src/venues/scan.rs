@@ -3,7 +3,7 @@
 //! Every method consumes what it names or answers `None` (`take`: `false`). `None` means "not a shape
 //! known here", never "wrong": the message then goes to the general parser from its beginning.
 
-use crate::decimal::{PRICE_DECIMALS, parse_fixed};
+use crate::decimal::{PRICE_DECIMALS, RATE_DECIMALS, Volume, parse_fixed};
 use crate::record::Level;
 
 /// Digits before and after a decimal's point that the quick road reads; eighteen never overflow.
@@ -92,6 +92,47 @@ impl<'a> Cursor<'a> {
         let (value, length) = short_decimal(self.rest).or_else(|| long_decimal(self.rest))?;
         self.rest = self.rest.get(length..)?;
         Some(value)
+    }
+
+    /// Like [`Self::decimal`], for volumes.
+    #[inline(always)]
+    pub fn volume(&mut self) -> Option<Volume> {
+        let (value, length) = match short_decimal(self.rest) {
+            Some((value, length)) => (Volume::from_raw(value.into()), length),
+            None => long_volume(self.rest)?,
+        };
+        self.rest = self.rest.get(length..)?;
+        Some(value)
+    }
+
+    /// The rest of a string after its opening quote, when it is a decimal of either sign: the value at 1e-12,
+    /// exactly.
+    #[inline(always)]
+    pub fn rate(&mut self) -> Option<i64> {
+        let length = self.rest.iter().position(|&byte| byte == b'"')?;
+        let value = parse_fixed(&self.rest[..length], RATE_DECIMALS).ok()?;
+        self.rest = &self.rest[length + 1..];
+        Some(value)
+    }
+
+    /// `null`, or a string that this reads after its opening quote.
+    #[inline(always)]
+    pub fn nullable<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.take(b"null") {
+            return Some(None);
+        }
+        self.literal(b"\"")?;
+        read(self).map(Some)
+    }
+
+    /// An integer nobody wants, of either sign.
+    #[inline(always)]
+    pub fn skip_integer(&mut self) -> Option<()> {
+        if self.take(b"-") {
+            // Numbers beyond 64 bits are refused wherever they stand.
+            return i64::try_from(self.integer()?).ok().map(|_| ());
+        }
+        self.integer().map(|_| ())
     }
 
     /// The rest of a string after its opening quote, without escapes.
@@ -237,6 +278,14 @@ fn long_decimal(bytes: &[u8]) -> Option<(i64, usize)> {
     (value >= 0).then_some((value, length + 1))
 }
 
+/// A volume of any length, and the bytes read.
+#[inline(never)]
+fn long_volume(bytes: &[u8]) -> Option<(Volume, usize)> {
+    let length = bytes.iter().position(|&byte| byte == b'"')?;
+    let value = Volume::parse(&bytes[..length]).ok()?;
+    (value >= Volume::ZERO).then_some((value, length + 1))
+}
+
 /// The high bit of every byte that is no ASCII digit.
 #[inline(always)]
 const fn non_digits(word: u64) -> u64 {
@@ -344,6 +393,17 @@ mod tests {
         }
 
         #[test]
+        fn volumes_are_those_of_the_slow_parser(text in "-?[0-9]{0,26}(\\.[0-9]{0,10})?", rest in "[\",}\\]0-9]{0,24}") {
+            let message = format!("{text}\"{rest}");
+            let mut cursor = Cursor::new(message.as_bytes());
+            let expected = Volume::parse(text.as_bytes()).ok().filter(|value| *value >= Volume::ZERO);
+            prop_assert_eq!(cursor.volume(), expected);
+            if expected.is_some() {
+                prop_assert_eq!(cursor.left(), rest.len());
+            }
+        }
+
+        #[test]
         fn integers_are_those_of_the_standard_library(text in "[0-9]{0,21}", rest in "[\",}\\]a-z][\",}0-9]{0,20}") {
             let message = format!("{text}{rest}");
             let mut cursor = Cursor::new(message.as_bytes());
@@ -374,6 +434,8 @@ mod tests {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = Cursor::new(&bytes).decimal();
+            let _ = Cursor::new(&bytes).volume();
+            let _ = Cursor::new(&bytes).rate();
             let _ = Cursor::new(&bytes).integer();
             let _ = Cursor::new(&bytes).text();
             let _ = Cursor::new(&bytes).skip_sized_text::<42>();

@@ -96,8 +96,8 @@ fn binance_replies() {
             Message::Error { id: None, code: -1003, message: "a \"quoted\" word €" },
         ),
         (
-            r#"{"stream":"btcusdt@kline_1m","data":{"e":"kline"}}"#,
-            Message::Other { stream: "btcusdt@kline_1m", event: "kline" },
+            r#"{"stream":"btcusdt@ticker","data":{"e":"24hrTicker"}}"#,
+            Message::Other { stream: "btcusdt@ticker", event: "24hrTicker" },
         ),
         (
             r#"{"stream":"!ticker@arr","data":[{"e":"24hrTicker"}]}"#,

@@ -1,6 +1,8 @@
 //! Captured messages: every one decodes to what the oracle reads, the hot ones by the scanner.
 
 use crate::check::{Bench, Venue};
+use codec::venues::{binance, hyperliquid};
+use codec::words::Interval;
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::PathBuf;
@@ -47,17 +49,27 @@ fn btcusdt_capture() {
 fn four_symbols_capture() {
     let Some(text) = read("binance_usdm/four_symbols_all_streams_20210722.txt.gz") else { return };
     let mut bench = Bench::new();
-    let (klines, hot): (Vec<_>, Vec<_>) = lines(&text)
-        .filter(|json| json.starts_with(r#"{"stream""#))
-        .partition(|json| json.contains("@kline"));
-    for json in &hot {
+    let frames: Vec<_> = lines(&text).filter(|json| json.starts_with(r#"{"stream""#)).collect();
+    for json in &frames {
         bench.check(Venue::Binance, json.as_bytes());
     }
-    assert_eq!((bench.accepted, bench.refused, bench.binance.fallbacks()), (hot.len(), 0, 0));
-    for json in &klines {
-        bench.check(Venue::Binance, json.as_bytes());
+    assert_eq!((bench.accepted, bench.refused, bench.binance.fallbacks()), (frames.len(), 0, 0));
+
+    let (mut candles, mut closed) = (0, Vec::new());
+    for json in frames {
+        let Ok(binance::Message::Kline(kline)) = bench.binance.decode(json.as_bytes()) else { continue };
+        let candle = kline.row.candle.expect("every value fits");
+        assert_eq!((kline.interval, kline.row.end_ms), (Some(Interval::M1), candle.start_ms + 59_999));
+        assert!(candle.low <= candle.open.min(candle.close) && candle.open.max(candle.close) <= candle.high);
+        candles += 1;
+        if kline.closed {
+            closed.push((kline.symbol.to_owned(), candle.start_ms));
+        }
     }
-    assert_eq!(bench.accepted, hot.len() + klines.len());
+    closed.sort();
+    let minute = 1_626_992_700_000;
+    let symbols = ["AKROUSDT", "CTKUSDT", "KEEPUSDT", "SUSHIUSDT"];
+    assert_eq!((candles, closed), (67, symbols.map(|symbol| (symbol.to_owned(), minute)).to_vec()));
 }
 
 #[test]
@@ -85,16 +97,53 @@ fn hyperliquid_captures() {
     for json in lines(&text) {
         let before = bench.hyperliquid.fallbacks();
         bench.check(Venue::Hyperliquid, json.as_bytes());
-        let hot = ["l2Book\",\"data", "bbo\",\"data", "trades\",\"data", "pong\"}"];
+        let hot = [
+            "l2Book\",\"data",
+            "bbo\",\"data",
+            "trades\",\"data",
+            "candle\",\"data",
+            "activeAssetCtx\",\"data",
+            "pong\"}",
+        ];
         assert_eq!(
             bench.hyperliquid.fallbacks() == before,
             hot.iter().any(|channel| json.contains(&format!("{{\"channel\":\"{channel}"))),
             "{json}"
         );
     }
+    assert_eq!(bench.refused, 0);
+}
+
+/// Six hours of one coin's minutes: what a frame is like, and in which order they come.
+#[test]
+fn eth_candle_capture() {
     let Some(text) = read("hyperliquid/eth_candle_1m_20250214_00-06.txt.gz") else { return };
-    for json in lines(&text).step_by(50) {
+    let mut bench = Bench::new();
+    for json in lines(&text) {
         bench.check(Venue::Hyperliquid, json.as_bytes());
     }
-    assert_eq!(bench.refused, 0);
+    assert_eq!((bench.accepted, bench.refused, bench.hyperliquid.fallbacks()), (11_353, 0, 0));
+
+    let (mut minutes, mut before) = (0, None);
+    for json in lines(&text) {
+        let decoded = bench.hyperliquid.decode(json.as_bytes());
+        let Ok(hyperliquid::Message::Candles([frame])) = decoded else { panic!("{decoded:?}") };
+        let candle = frame.row.candle.expect("every value fits");
+        assert_eq!((frame.coin, frame.interval), ("ETH", Some(Interval::M1)));
+        assert_eq!(frame.row.end_ms, candle.start_ms + 59_999);
+        match before {
+            // Every frame of a minute has more trades than the one before.
+            Some((start_ms, num_trades)) if start_ms == candle.start_ms => {
+                assert!(num_trades < candle.num_trades);
+            }
+            // No minute is left out, and none is told of again once the next has begun.
+            Some((start_ms, _)) => {
+                assert_eq!(candle.start_ms, start_ms + 60_000);
+                minutes += 1;
+            }
+            None => minutes += 1,
+        }
+        before = Some((candle.start_ms, candle.num_trades));
+    }
+    assert_eq!(minutes, 361);
 }

@@ -1,6 +1,8 @@
 //! What happens at each limit.
 
-use codec::limits::{MESSAGE_LEVELS_MAX, MESSAGE_TRADES_MAX};
+use codec::limits::{
+    MESSAGE_CANDLES_MAX, MESSAGE_CTXS_MAX, MESSAGE_FILLS_MAX, MESSAGE_LEVELS_MAX, MESSAGE_TRADES_MAX,
+};
 use codec::venues::{DecodeError, binance, hyperliquid};
 
 fn depth(levels: usize) -> String {
@@ -47,6 +49,34 @@ fn hyperliquid_levels_and_trades() {
     assert_eq!(decoder.decode(one_more.as_bytes()), Err(DecodeError::TooLarge("levels")));
     let one_more = trades(MESSAGE_TRADES_MAX + 1);
     assert_eq!(decoder.decode(one_more.as_bytes()), Err(DecodeError::TooLarge("trades")));
+}
+
+#[test]
+fn hyperliquid_candles_ctxs_and_fills() {
+    use hyperliquid::Message;
+    let mut decoder = hyperliquid::Decoder::new();
+    let mut count = |channel: &str, rows: usize, row: &str, around: (&str, &str)| {
+        let rows = vec![row; rows].join(",");
+        let json = format!(r#"{{"channel":"{channel}","data":{}{rows}{}}}"#, around.0, around.1);
+        match decoder.decode(json.as_bytes()) {
+            Ok(Message::Candles(rows)) => Ok(rows.len()),
+            Ok(Message::DexCtxs(rows)) => Ok(rows.len()),
+            Ok(Message::UserFills(fills)) => Ok(fills.fills.len()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error),
+        }
+    };
+    let candle = r#"{"t":1,"T":2,"s":"X","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1}"#;
+    let fill = r#"{"coin":"X","px":"1","sz":"1","side":"A","time":1,"oid":1,"tid":1}"#;
+    let two_exchanges = (r#"{"ctxs":[["",[{},{}]],["xyz",["#, "]]]}");
+    for (channel, row, around, before, most, what) in [
+        ("candle", candle, ("[", "]"), 0, MESSAGE_CANDLES_MAX, "candles"),
+        ("allDexsAssetCtxs", "{}", two_exchanges, 2, MESSAGE_CTXS_MAX, "ctxs"),
+        ("userFills", fill, (r#"{"user":"","fills":["#, "]}"), 0, MESSAGE_FILLS_MAX, "fills"),
+    ] {
+        assert_eq!(count(channel, most - before, row, around), Ok(most));
+        assert_eq!(count(channel, most - before + 1, row, around), Err(DecodeError::TooLarge(what)));
+    }
 }
 
 #[test]

@@ -109,7 +109,13 @@ fn noise_never_panics() {
         let bytes: Vec<u8> = (0..random.below(80)).map(|_| random.next() as u8).collect();
         bench.check(Venue::Binance, &bytes);
         bench.check(Venue::Hyperliquid, &bytes);
-        for head in [r#"{"e":"bookTicker","#, r#"{"channel":"trades","data":["#] {
+        for head in [
+            r#"{"e":"bookTicker","#,
+            r#"{"e":"kline","E":1,"s":"X","k":{"t":"#,
+            r#"{"channel":"trades","data":["#,
+            r#"{"channel":"candle","data":{"t":"#,
+            r#"{"channel":"activeAssetCtx","data":{"coin":"X","ctx":{"funding":"#,
+        ] {
             let bytes = [head.as_bytes(), &bytes].concat();
             bench.check(Venue::Binance, &bytes);
             bench.check(Venue::Hyperliquid, &bytes);
@@ -136,4 +142,6 @@ fn the_oracle_is_exact() {
     ] {
         assert_eq!(oracle::exact(text, 8), answer, "{text}");
     }
+    assert_eq!(oracle::exact_wide("92233720368.54775808", 8), Some(Some(i128::from(i64::MAX) + 1)));
+    assert_eq!(oracle::exact_wide("1e31", 8), Some(None));
 }

@@ -1,5 +1,7 @@
 //! The plain decoder: the same rules, written for reading, not for speed.
 
+mod market;
+
 use crate::tree::Tree;
 use codec::decimal::{Price, Size};
 use codec::record::Level;
@@ -19,6 +21,15 @@ fn refuse<T>(why: &'static str) -> Answer<T> {
 /// A decimal text times ten to `places`: `None` when it is none, `Some(None)` when it does not fit an `i64`
 /// exactly.
 pub fn exact(text: &str, places: i64) -> Option<Option<i64>> {
+    Some(
+        exact_wide(text, places)?
+            .and_then(|value| i64::try_from(value).ok())
+            .filter(|value| *value > i64::MIN),
+    )
+}
+
+/// The same for an `i128`.
+pub fn exact_wide(text: &str, places: i64) -> Option<Option<i128>> {
     let (negative, magnitude) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => {
@@ -44,11 +55,11 @@ pub fn exact(text: &str, places: i64) -> Option<Option<i64>> {
     if significant.is_empty() {
         return Some(Some(0));
     }
-    if power < 0 || significant.len() as i64 + power > 19 {
+    if power < 0 || significant.len() as i64 + power > 38 {
         return Some(None);
     }
     let value = significant.parse::<i128>().ok()? * 10i128.pow(power as u32);
-    Some(i64::try_from(value).ok().map(|value| if negative { -value } else { value }))
+    Some(Some(if negative { -value } else { value }))
 }
 
 impl Tree {
@@ -113,6 +124,11 @@ impl Tree {
         }
     }
 
+    /// A member that may be absent, null or empty.
+    fn optional(&self, name: &str) -> Answer<Option<&Self>> {
+        Ok(self.find(name)?.filter(|value| **value != Self::Null && **value != Self::Text(String::new())))
+    }
+
     fn boolean(&self) -> Answer<bool> {
         match self {
             Self::Bool(value) => Ok(*value),
@@ -147,6 +163,9 @@ pub struct Shelf<'t> {
     bids: Vec<Level>,
     asks: Vec<Level>,
     trades: Vec<hyperliquid::Trade<'t>>,
+    candles: Vec<hyperliquid::CandleFrame<'t>>,
+    ctxs: Vec<hyperliquid::DexCtx<'t>>,
+    fills: Vec<hyperliquid::UserFill<'t>>,
 }
 
 fn levels(rows: &Tree, into: &mut Vec<Level>, row: impl Fn(&Tree) -> Answer<Option<Level>>) -> Answer<u32> {
@@ -279,6 +298,11 @@ fn event_of<'t>(
             market: data.find("X")? == Some(&Tree::Text("MARKET".to_owned())),
             coin_margined: coin_margined()?,
         })),
+        "kline" => market::kline(data, stream),
+        "markPriceUpdate" => market::mark_price(data, stream, coin_margined()?),
+        "contractInfo" => {
+            Ok(Message::ContractInfo { symbol: data.get("s")?.text()?, coin_margined: coin_margined()? })
+        }
         _ => Ok(Message::Other { stream, event }),
     }
 }
@@ -327,6 +351,30 @@ pub fn hyperliquid<'t>(root: &'t Tree, shelf: &'t mut Shelf<'t>) -> Answer<hyper
             }
             Ok(Message::Trades(&shelf.trades))
         }
+        "candle" => {
+            match data()? {
+                Tree::Array(rows) => {
+                    for row in rows {
+                        shelf.candles.push(market::candle_frame(row)?);
+                    }
+                }
+                row => shelf.candles.push(market::candle_frame(row)?),
+            }
+            if shelf.candles.len() > codec::limits::MESSAGE_CANDLES_MAX {
+                return refuse("too many candles");
+            }
+            Ok(Message::Candles(&shelf.candles))
+        }
+        "activeAssetCtx" | "activeSpotAssetCtx" => {
+            let data = data()?;
+            let spot = channel == "activeSpotAssetCtx";
+            Ok(Message::AssetCtx(market::ctx(data.get("ctx")?, data.get("coin")?.text()?, spot)?))
+        }
+        "allDexsAssetCtxs" => {
+            market::dex_ctxs(data()?, &mut shelf.ctxs)?;
+            Ok(Message::DexCtxs(&shelf.ctxs))
+        }
+        "userFills" => market::user_fills(data()?, &mut shelf.fills),
         "subscriptionResponse" => acknowledgement(data()?),
         "error" => Ok(Message::Error(data()?.text()?)),
         "pong" => Ok(Message::Pong),
@@ -335,14 +383,18 @@ pub fn hyperliquid<'t>(root: &'t Tree, shelf: &'t mut Shelf<'t>) -> Answer<hyper
     }
 }
 
+fn hl_side(row: &Tree) -> Answer<Side> {
+    match row.get("side")?.text()? {
+        "A" => Ok(Side::Sell),
+        "B" => Ok(Side::Buy),
+        _ => refuse("no side"),
+    }
+}
+
 pub fn hl_trade(row: &Tree) -> Answer<hyperliquid::Trade<'_>> {
     Ok(hyperliquid::Trade {
         coin: row.get("coin")?.text()?,
-        side: match row.get("side")?.text()? {
-            "A" => Side::Sell,
-            "B" => Side::Buy,
-            _ => return refuse("no side"),
-        },
+        side: hl_side(row)?,
         value: value(row.get("px")?, row.get("sz")?)?,
         time_ms: row.get("time")?.integer()?,
         tid: row.get("tid")?.integer()?,

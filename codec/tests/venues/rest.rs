@@ -27,7 +27,7 @@ fn recorded<'t>(text: &'t str, path: &str) -> Vec<&'t str> {
 }
 
 /// The bodies of a recorded exchange: single-quoted YAML.
-fn yaml_bodies(name: &str) -> Vec<String> {
+pub fn yaml_bodies(name: &str) -> Vec<String> {
     let Some(text) = read(name) else { return Vec::new() };
     let json = |line: &str| {
         let quoted = line.trim().strip_prefix("string: '")?.strip_suffix('\'')?;

@@ -37,6 +37,38 @@ pub const HOT: &[(Venue, &str)] = &[
         r#"{"e":"trade","E":1791382990000,"T":1791382990000,"s":"BTCUSDT","t":8153634000,"p":"0","q":"0","X":"NA","m":false,"st":1}"#,
     ),
     (
+        Venue::Binance,
+        r#"{"e":"kline","E":1791382992723,"s":"BTCUSDT","k":{"t":1791382980000,"T":1791383039999,"s":"BTCUSDT","i":"1m","f":8153633367,"L":8153634395,"o":"83084.90","c":"83091.60","h":"83091.70","l":"83051.20","v":"13.551","n":1027,"x":false,"q":"1125714.73960","V":"6.426","Q":"533856.66860","B":"0"}}"#,
+    ),
+    (
+        Venue::Binance,
+        r#"{"stream":"1000pepeusdt@kline_1d","data":{"e":"kline","E":1791417600004,"s":"1000PEPEUSDT","k":{"t":1791331200000,"T":1791417599999,"s":"1000PEPEUSDT","i":"1d","f":-1,"L":-1,"o":"0.0044110","c":"0.0044110","h":"0.0044110","l":"0.0044110","v":"192233720368.5","n":0,"x":true,"q":"0","V":"0","Q":"0","B":"0"},"st":1}}"#,
+    ),
+    (
+        Venue::Binance,
+        r#"{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1791382993000,"s":"BTCUSDT","p":"83084.30000000","ap":"83084.30000000","P":"83195.15881449","i":"83123.65891304","r":"-0.00000078","T":1791388800000,"st":1}}"#,
+    ),
+    (
+        Venue::Binance,
+        r#"{"e":"markPriceUpdate","E":1591702613943,"s":"BTCUSD_261225","p":"10934.62000000","P":"10962.17000000","r":"","T":0,"st":2}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"candle","data":{"t":1790232180000,"T":1790232239999,"s":"BTC","i":"1m","o":"84143.0","c":"84143.0","h":"84144.0","l":"84143.0","v":"14.27847","n":114}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"candle","data":{"T":1739491199999,"c":"0.0044","h":"0.0045","i":"1M","l":"0.0042","n":57,"o":"0.0042","s":"kPEPE","t":1739491140000,"v":"123456789012.5"}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"funding":"0.0000018952","openInterest":"36585.31848","prevDayPx":"86627.0","dayNtlVlm":"4161029539.6949653625","premium":"-0.0006413454","oraclePx":"84198.0","markPx":"84148.0","midPx":"84143.5","impactPxs":["84143.0","84144.0"],"dayBaseVlm":"49116.08533"}}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"activeAssetCtx","data":{"coin":"xyz:NVDA","ctx":{"dayBaseVlm":"0.0","dayNtlVlm":"0.0","funding":"-0.0000125","impactPxs":null,"markPx":"180.123","midPx":null,"openInterest":"0.0","oraclePx":"180.2","premium":null,"prevDayPx":"179.0"}}}"#,
+    ),
+    (
         Venue::Hyperliquid,
         r#"{"channel":"l2Book","data":{"coin":"BTC","time":1790232236546,"levels":[[{"px":"84143.0","sz":"10.25923","n":36},{"px":"84142.0","sz":"1.65875","n":7}],[{"px":"84144.0","sz":"50.66449","n":18},{"px":"84150.0","sz":"0.00711","n":2}]]}}"#,
     ),
@@ -80,7 +112,15 @@ pub const COLD: &[(Venue, &str)] = &[
     (Venue::Binance, r#"{"error":{"code":4,"msg":"Too many subscriptions"},"id":5}"#),
     (
         Venue::Binance,
-        r#"{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1791382992723,"s":"BTCUSDT","k":{"t":1791382980000,"x":false,"B":"0"}}}"#,
+        r#"{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1788936947361,"s":"BTCUSDT","k":{"t":1788936900000, "T":1788936959999, "s":"BTCUSDT", "i":"1y", "f":8062213398, "o":"79095.40", "c":79104.00, "h":"79111.30", "l":"79080.600000001", "v":42.797, "n":"1079", "x":false}}}"#,
+    ),
+    (
+        Venue::Binance,
+        r#"{"e":"markPriceUpdate","E":1,"s":"X","p":"83084.300000001","i":null,"r":0.0000000000001,"T":0,"ap":1}"#,
+    ),
+    (
+        Venue::Binance,
+        r#"{"e":"contractInfo","E":1669356423908,"s":"IOTAUSDT","ps":"IOTAUSDT","ct":"PERPETUAL","dt":4133404800000,"ot":1569398400000,"cs":"TRADING","bks":[{"bs":1,"bnf":0,"bnc":5000,"mmr":0.01,"cf":0,"mi":21,"ma":50}]}"#,
     ),
     (
         Venue::Binance,
@@ -111,6 +151,31 @@ pub const COLD: &[(Venue, &str)] = &[
     (
         Venue::Hyperliquid,
         r#"{"data":{"levels":[[{"px":84143,"sz":"1","n":36,"x":{}}],[]],"time":1790232236546.0,"coin":"BTC"},"channel":"l2Book"}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"candle","data":[{"t":1790232180000,"T":1790232239999,"s":"BTC","i":"1m","o":84143.0,"c":"84143.0","h":8.4144e4,"l":84143,"v":14.27847,"n":114},{"i":"6h","t":1,"T":2,"s":"@107","o":"0.1234567891","c":"1","h":"1","l":"1","v":"1","n":0}]}"#,
+    ),
+    (Venue::Hyperliquid, r#"{"channel":"candle","data":[]}"#),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"activeSpotAssetCtx","data":{"coin":"@107","ctx":{"prevDayPx":"41.1","dayNtlVlm":"1.5","markPx":"41.1234567891","midPx":null,"circulatingSupply":"1","coin":"@107","totalSupply":"1","dayBaseVlm":"3"}}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"allDexsAssetCtxs","data":{"ctxs":[["",[{"funding":"0.0000125","openInterest":"1.5","oraclePx":"84198.0","markPx":"84148.0","premium":null,"midPx":null,"impactPxs":null},{"funding":null,"openInterest":0,"markPx":""}]],["xyz",[]],["flx",[{"funding":"-0.0001","oraclePx":"1.1"}]]]}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"userFills","data":{"isSnapshot":true,"user":"0x8269c0a4f5f1a14582e0aa46856a234893c41970","fills":[{"coin":"BTC","px":"84143.0","sz":"0.00036","side":"A","time":1790232216193,"startPosition":"-1.5","dir":"Open Short","closedPnl":"0.0","hash":"0x7a","oid":123456789012,"crossed":true,"fee":"0.0106","tid":1045359869404765,"feeToken":"USDC","liquidation":null},{"coin":"@107","px":"41.1","sz":"0.1","side":"B","time":1,"oid":2,"tid":3,"fee":"-0.00000012"}]}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"userFills","data":{"user":"0x82","fills":[{"coin":"BTC","px":"1","sz":"1","side":"B","time":1,"oid":2,"tid":3,"fee":null,"builderFee":"1"}]}}"#,
+    ),
+    (
+        Venue::Hyperliquid,
+        r#"{"channel":"subscriptionResponse","data":{"method":"subscribe","subscription":{"type":"userFills","user":"0x82","aggregateByTime":false}}}"#,
     ),
     (Venue::Hyperliquid, "Websocket connection established."),
 ];

@@ -1,11 +1,11 @@
 //! Binance's messages from a parsed document: any key order, any form of number, unknown fields.
 
-use super::{AggTrade, BookTicker, Depth, Message, Trade, aggressor};
+use super::{AggTrade, BookTicker, Depth, Kline, MarkPrice, Message, Trade, aggressor};
 use crate::decimal::{Price, Size};
 use crate::record::Level;
-use crate::venues::DecodeError;
-use crate::venues::general::{Value, level_of, required};
-use crate::words::Side;
+use crate::venues::general::{Value, level_of, optional, required};
+use crate::venues::{DecodeError, candle_row};
+use crate::words::{Interval, Side};
 use bumpalo::Bump;
 
 /// The message, its levels in the arena.
@@ -63,6 +63,9 @@ fn event_of<'a>(
         "bookTicker" => book_ticker(data, stream),
         "aggTrade" => agg_trade(data, stream),
         "trade" => trade(data, stream),
+        "kline" => kline(data, stream),
+        "markPriceUpdate" => mark_price(data, stream),
+        "contractInfo" => contract_info(data),
         _ => Ok(Message::Other { stream, event }),
     }
 }
@@ -147,6 +150,41 @@ fn trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, Decode
     }))
 }
 
+fn kline<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
+    let [symbol, event_ms, bar] = data.fields(["s", "E", "k"], "a kline")?;
+    let bar = required(bar, "k")?;
+    let [interval, closed] = bar.fields(["i", "x"], "a kline's candle")?;
+    Ok(Message::Kline(Kline {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        interval: Interval::from_word(text(interval, "i")?),
+        row: candle_row::of_object(bar)?,
+        closed: closed.and_then(Value::boolean).ok_or(DecodeError::Malformed("x, true or false"))?,
+    }))
+}
+
+fn mark_price<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
+    let names = ["s", "E", "p", "i", "r", "T", "st"];
+    let [symbol, event_ms, mark, index, rate, next_funding_ms, kind] =
+        data.fields(names, "a markPriceUpdate")?;
+    Ok(Message::MarkPrice(MarkPrice {
+        stream,
+        symbol: text(symbol, "s")?,
+        event_ms: integer(event_ms, "E")?,
+        mark: required(mark, "p")?.price()?,
+        index: optional(index, Value::price)?,
+        rate: optional(Some(required(rate, "r")?), Value::rate)?,
+        next_funding_ms: integer(next_funding_ms, "T")?,
+        coin_margined: coin_margined(kind)?,
+    }))
+}
+
+fn contract_info<'a>(data: Value<'_, 'a>) -> Result<Message<'a>, DecodeError> {
+    let [symbol, kind] = data.fields(["s", "st"], "a contractInfo")?;
+    Ok(Message::ContractInfo { symbol: text(symbol, "s")?, coin_margined: coin_margined(kind)? })
+}
+
 /// Price and size, if both are representable.
 pub fn value(
     price: Option<Value<'_, '_>>,
@@ -164,7 +202,7 @@ pub fn integer(field: Option<Value<'_, '_>>, name: &'static str) -> Result<u64, 
     required(field, name)?.integer(name)
 }
 
-fn text<'a>(field: Option<Value<'_, 'a>>, name: &'static str) -> Result<&'a str, DecodeError> {
+pub fn text<'a>(field: Option<Value<'_, 'a>>, name: &'static str) -> Result<&'a str, DecodeError> {
     field.and_then(Value::text).ok_or(DecodeError::Malformed(name))
 }
 

@@ -5,6 +5,8 @@
 
 pub(super) mod general;
 mod scan;
+mod scan_kline;
+mod scan_mark_price;
 
 use super::general::General;
 use super::{DecodeError, side_buffer};
@@ -179,10 +181,10 @@ pub struct MarkPrice<'a> {
     pub event_ms: u64,
     /// Mark price (`p`), rounded by nobody: `None` when it has more digits than are carried.
     pub mark: Option<Price>,
-    /// Index price (`i`); `None` when absent, empty, or of more digits than are carried.
+    /// Index price (`i`); `None` when absent, null, empty, or of more digits than are carried.
     pub index: Option<Price>,
-    /// Funding rate of the current period as a fraction per funding interval (`r`); `None` when empty (a
-    /// contract without funding) or of more digits than are carried.
+    /// Funding rate of the current period as a fraction per funding interval (`r`); `None` when empty or null
+    /// (a contract without funding), or of more digits than are carried.
     pub rate: Option<Rate>,
     /// Next settlement (`T`), ms since the epoch; 0: none.
     pub next_funding_ms: u64,

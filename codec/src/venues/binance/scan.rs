@@ -1,5 +1,7 @@
 //! The scanner for Binance's known events, `e` first as the venue sends it.
 
+use super::scan_kline::kline;
+use super::scan_mark_price::mark_price;
 use super::{AggTrade, BookTicker, Depth, Message, Trade, aggressor};
 use crate::decimal::{Price, Size};
 use crate::record::Level;
@@ -25,6 +27,10 @@ pub fn message<'a>(bytes: &'a [u8], bids: &'a mut [Level], asks: &'a mut [Level]
         agg_trade(c, stream)
     } else if c.take(b"trade\"") {
         trade(c, stream)
+    } else if c.take(b"kline\"") {
+        kline(c, stream)
+    } else if c.take(b"markPriceUpdate\"") {
+        mark_price(c, stream)
     } else {
         None
     }
@@ -32,7 +38,7 @@ pub fn message<'a>(bytes: &'a [u8], bids: &'a mut [Level], asks: &'a mut [Level]
 
 /// After the event: the end of the message, of the combined stream's object before that.
 #[inline(always)]
-fn close(mut c: Cursor<'_>, stream: Option<&str>) -> Option<()> {
+pub fn close(mut c: Cursor<'_>, stream: Option<&str>) -> Option<()> {
     if stream.is_some() {
         c.literal(b"}")?;
     }

@@ -1,6 +1,6 @@
 //! Hyperliquid's messages from a parsed document: any key order, any form of number, unknown fields.
 
-use super::{Bbo, L2Book, Message, Subscription, Trade};
+use super::{Bbo, L2Book, Message, Subscription, Trade, general_fills, general_market as market};
 use crate::decimal::{Price, Size};
 use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
@@ -10,7 +10,7 @@ use crate::words::Side;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
-/// The message, its levels and trades in the arena.
+/// The message, what it has many of in the arena.
 pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
     let [channel, data] = root.fields(["channel", "data"], "an object")?;
     let channel = channel.and_then(Value::text).unwrap_or("");
@@ -19,6 +19,11 @@ pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, 
         "l2Book" => Ok(Message::Book(book(data()?, arena)?)),
         "bbo" => Ok(Message::Bbo(bbo(data()?)?)),
         "trades" => Ok(Message::Trades(trades(data()?, arena)?)),
+        "candle" => Ok(Message::Candles(market::candles(data()?, arena)?)),
+        "activeAssetCtx" => Ok(Message::AssetCtx(market::asset_ctx(data()?, false)?)),
+        "activeSpotAssetCtx" => Ok(Message::AssetCtx(market::asset_ctx(data()?, true)?)),
+        "allDexsAssetCtxs" => Ok(Message::DexCtxs(market::dex_ctxs(data()?, arena)?)),
+        "userFills" => Ok(Message::UserFills(general_fills::user_fills(data()?, arena)?)),
         "subscriptionResponse" => acknowledgement(data()?),
         "error" => data()?.text().map(Message::Error).ok_or(DecodeError::Malformed("an error's text")),
         "pong" => Ok(Message::Pong),
@@ -85,18 +90,24 @@ pub fn trade<'a>(row: Value<'_, 'a>) -> Result<Trade<'a>, DecodeError> {
         row.fields(["coin", "side", "px", "sz", "time", "tid"], "a trade")?;
     Ok(Trade {
         coin: text(coin, "coin")?,
-        side: match text(side, "side")? {
-            "B" => Side::Buy,
-            "A" => Side::Sell,
-            _ => return Err(DecodeError::Malformed("side, A or B")),
-        },
+        side: side_of(side)?,
         value: value(price, size)?,
         time_ms: integer(time_ms, "time")?,
         tid: integer(tid, "tid")?,
     })
 }
 
-fn value(
+/// `B` buys, `A` sells.
+pub fn side_of(side: Option<Value<'_, '_>>) -> Result<Side, DecodeError> {
+    match text(side, "side")? {
+        "B" => Ok(Side::Buy),
+        "A" => Ok(Side::Sell),
+        _ => Err(DecodeError::Malformed("side, A or B")),
+    }
+}
+
+/// Price and size, if both are representable.
+pub fn value(
     price: Option<Value<'_, '_>>,
     size: Option<Value<'_, '_>>,
 ) -> Result<Option<(Price, Size)>, DecodeError> {
@@ -141,7 +152,7 @@ pub fn text<'a>(field: Option<Value<'_, 'a>>, name: &'static str) -> Result<&'a 
 }
 
 /// A boolean, false where absent or null.
-fn flag(field: Option<Value<'_, '_>>, name: &'static str) -> Result<bool, DecodeError> {
+pub fn flag(field: Option<Value<'_, '_>>, name: &'static str) -> Result<bool, DecodeError> {
     match field {
         Some(field) if !field.is_null() => field.boolean().ok_or(DecodeError::Malformed(name)),
         _ => Ok(false),

@@ -4,7 +4,11 @@
 //! alphabetically (captures of 2025). Unknown ones are ignored.
 
 pub(super) mod general;
+mod general_fills;
+mod general_market;
 mod scan;
+mod scan_candle;
+mod scan_ctx;
 mod subscription;
 
 pub use subscription::{Subscription, parse_subscription};
@@ -126,7 +130,7 @@ pub struct AssetCtx<'a> {
     pub coin: &'a str,
     /// A spot pair's: no funding, no open interest, no oracle price.
     pub spot: bool,
-    /// Funding rate as a fraction per hour; `None` when absent or of more digits than are carried.
+    /// Funding rate as a fraction per hour; `None` when absent, null, empty, or of more digits than are carried.
     pub rate: Option<Rate>,
     /// Open interest, base units; `None` as above.
     pub open_interest: Option<Size>,
@@ -175,7 +179,8 @@ pub struct UserFill<'a> {
     pub oid: u64,
     /// Trade id.
     pub tid: u64,
-    /// Fee, in its token's units; negative: a rebate. `None` when absent or of more digits than are carried.
+    /// Fee, in its token's units; negative: a rebate. `None` when absent, null, empty, or of more digits than
+    /// are carried.
     pub fee: Option<Price>,
 }
 
@@ -183,7 +188,8 @@ pub struct UserFill<'a> {
 pub struct Decoder {
     bids: Box<[Level]>,
     asks: Box<[Level]>,
-    trades: Bump,
+    /// Of the scanner: trades or candles of one message.
+    arena: Bump,
     general: General,
     fallbacks: u64,
 }
@@ -201,7 +207,7 @@ impl Decoder {
         Self {
             bids: side_buffer(),
             asks: side_buffer(),
-            trades: Bump::with_capacity(MESSAGE_TRADES_MAX * size_of::<Trade<'_>>()),
+            arena: Bump::with_capacity(MESSAGE_TRADES_MAX * size_of::<Trade<'_>>()),
             general: General::new(DOCUMENT_BYTES_START),
             fallbacks: 0,
         }
@@ -211,11 +217,11 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`], when it is neither JSON nor plain text, when a field of a known channel is missing
-    /// or of another type, negative or named twice, or when it has more levels than
-    /// [`MESSAGE_LEVELS_MAX`](crate::limits::MESSAGE_LEVELS_MAX) or more trades than [`MESSAGE_TRADES_MAX`].
+    /// or of another type, negative or named twice, or when it has more levels, trades, candles, fills or
+    /// entries of exchanges than the `MESSAGE_…_MAX` of [`crate::limits`].
     #[inline]
     pub fn decode<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Message<'a>, DecodeError> {
-        match scan::message(bytes, &mut self.bids, &mut self.asks, &mut self.trades) {
+        match scan::message(bytes, &mut self.bids, &mut self.asks, &mut self.arena) {
             Some(message) => Ok(message),
             None => {
                 self.fallbacks += 1;

@@ -1,5 +1,7 @@
 //! The scanner for Hyperliquid's hot channels, `channel` first as the venue sends it.
 
+use super::scan_candle::candle;
+use super::scan_ctx::asset_ctx;
 use super::{Bbo, L2Book, Message, Trade};
 use crate::decimal::{Price, Size};
 use crate::limits::MESSAGE_TRADES_MAX;
@@ -16,7 +18,7 @@ const TRADE_BYTES_MIN: usize = br#"{"coin":"","side":"A","px":"0","sz":"0","time
 const HASH_BYTES: usize = 66;
 const ADDRESS_BYTES: usize = 42;
 
-/// The message, its levels and trades in the buffers; `None` for the general parser.
+/// The message, its levels, trades and candles in the buffers; `None` for the general parser.
 #[inline(always)]
 pub fn message<'a>(
     bytes: &'a [u8],
@@ -32,6 +34,10 @@ pub fn message<'a>(
         book(c, bids, asks)
     } else if c.take(b"trades\",\"data\":[") {
         trades(c, arena)
+    } else if c.take(b"candle\",\"data\":{") {
+        candle(c, arena)
+    } else if c.take(b"activeAssetCtx\",\"data\":{") {
+        asset_ctx(c)
     } else {
         c.literal(b"pong\"}")?;
         c.end()?;
