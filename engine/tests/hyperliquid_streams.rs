@@ -30,6 +30,7 @@ struct Venue {
     deaths: usize,
     subscriptions_max: usize,
     queries: Vec<Query>,
+    unanswered: Vec<FetchRequest>,
     states: BTreeMap<(u32, u8), (State, Reason)>,
     candles: Vec<(Interval, Candle, u8, u8)>,
     kinds: BTreeMap<u8, usize>,
@@ -75,6 +76,7 @@ impl Venue {
             deaths: 0,
             subscriptions_max: 0,
             queries: Vec::new(),
+            unanswered: Vec::new(),
             states: BTreeMap::new(),
             candles: Vec::new(),
             kinds: BTreeMap::new(),
@@ -168,7 +170,10 @@ impl Venue {
                 };
                 Answer::Turnover(self.perps.iter().enumerate().map(row).collect())
             }
-            _ => return,
+            _ => {
+                self.unanswered.push(request);
+                return;
+            }
         };
         self.bench.answer(request, Ok(answer));
     }
@@ -309,9 +314,8 @@ fn rest_answers_find_their_series() {
         venue.say(0, &candle_frame("BTC", name, start + length, length, 101, 3));
     }
     venue.candles.clear();
-    for _ in 0..1_000 {
-        venue.bench.pass_ms(10);
-        let Some(request) = venue.bench.fetch() else { continue };
+    venue.pass_ms(6_000);
+    for request in std::mem::take(&mut venue.unanswered) {
         let Query::Candles { interval, start_ms, .. } = request.query else { continue };
         assert_eq!(start_ms, start);
         let end_ms = interval.next_start_ms(start) - 1;
@@ -430,6 +434,7 @@ fn all_of_240_coins_within_a_thousand_subscriptions() {
 fn longer_candles_are_folded_where_streams_are_short() {
     let coins: Vec<_> = (0..240).map(|number| perp(&format!("C{number}"))).collect();
     let mut venue = Venue::new(all(settings(&[])), coins).start();
+    venue.pass_ms(60_000);
     let hour = venue.venue_ms() / 3_600_000 * 3_600_000;
     let quarter = 900_000;
     let last = Candle::flat(hour - 3_600_000, Price::from_raw(1));
@@ -448,6 +453,8 @@ fn longer_candles_are_folded_where_streams_are_short() {
     for part in 0..=4 {
         let start = hour + part * quarter;
         venue.say(0, &candle_frame("C7", "15m", start, quarter, 101, 2));
+        // A close waits a moment for own trades.
+        venue.pass_ms(2_500);
     }
     let hours: Vec<_> = venue
         .candles
@@ -455,7 +462,7 @@ fn longer_candles_are_folded_where_streams_are_short() {
         .filter(|(interval, ..)| *interval == Interval::H1)
         .map(|(_, candle, closed, _)| (candle.start_ms, candle.num_trades, *closed))
         .collect();
-    assert!(hours.contains(&(hour, 8, 1)), "{hours:?}");
+    assert!(hours.contains(&(hour, 8, 1)), "{hours:?} of {:?}", venue.candles);
     assert_eq!(hours.last(), Some(&(hour + 3_600_000, 2, 0)));
 }
 
@@ -472,7 +479,9 @@ fn a_subscription_that_kills_its_connection_stands_alone_in_the_end() {
     assert_eq!(subscribed.len(), expected, "all but those of the bad coin");
     for stream in EVERYTHING {
         assert_eq!(venue.state(33, stream), (State::Down, Reason::Rejected), "{stream}");
-        assert_ne!(venue.state(34, stream).0, State::Down, "{stream}");
+        // Funding is never sent here.
+        let fine = stream == Stream::Funding || venue.state(34, stream).0 != State::Down;
+        assert!(fine, "{stream}: {:?}", venue.state(34, stream));
     }
     // Eight subscriptions are bad, each found by halving; the connection itself died with the first batches only.
     assert!(deaths < 60, "{deaths}");

@@ -117,6 +117,8 @@ struct Entry {
     ack: Ack,
     /// It may have killed a connection: tried elsewhere first.
     suspect: bool,
+    /// It has: what is told of it stands.
+    condemned: bool,
 }
 
 /// What is wrong with a link.
@@ -167,10 +169,10 @@ impl LinkState {
         self.life.link()
     }
 
-    /// What it carries by place.
+    /// What it carries by place, the condemned apart.
     #[must_use]
     pub fn carried_at(&self, place: usize) -> Option<Carried> {
-        self.entries.get(place).map(|entry| entry.carried)
+        self.entries.get(place).filter(|entry| !entry.condemned).map(|entry| entry.carried)
     }
 
     /// How much it carries.
@@ -187,7 +189,7 @@ impl LinkState {
 
     /// Adds a subscription; it is sent with the next drive.
     pub fn add(&mut self, carried: Carried) {
-        self.entries.push(Entry { carried, ack: Ack::Unasked, suspect: false });
+        self.entries.push(Entry { carried, ack: Ack::Unasked, suspect: false, condemned: false });
     }
 
     /// Takes everything off, and is due for a new connection at once.
@@ -254,8 +256,15 @@ impl LinkState {
     /// A suspect has been found to be harmless: it is subscribed here.
     pub fn acquit(&mut self, carried: Carried) {
         if let Some(place) = self.entries.iter().position(|entry| entry.carried == carried) {
-            self.entries[place].suspect = false;
+            (self.entries[place].suspect, self.entries[place].condemned) = (false, false);
             self.unasked_from = self.unasked_from.min(place);
+        }
+    }
+
+    /// It is left out until it is acquitted.
+    pub fn condemn(&mut self, carried: Carried) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.carried == carried) {
+            (entry.suspect, entry.condemned) = (true, true);
         }
     }
 

@@ -104,6 +104,9 @@ impl HyperliquidSession {
                         .detail(&format!("{:?}", carried.channel)),
                 );
                 self.lose_stream(carried, (State::Down, Reason::Rejected), now, out);
+                for link in &mut self.links {
+                    link.condemn(carried);
+                }
             }
         }
     }
