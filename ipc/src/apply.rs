@@ -5,6 +5,7 @@ use crate::counters::add;
 use crate::event::Event;
 use crate::fanout::About;
 use crate::replica::book::BookOutcome;
+use crate::replica::candles::HISTORY_ONLY;
 use crate::replica::history::{QuoteRow, TradeRow};
 use crate::replica::instrument::{FundingRow, LastQuote};
 use crate::topic::{Scope, Slot};
@@ -13,9 +14,6 @@ use codec::record::{GapBody, Header, Kind, MISSED_UNKNOWN, NO_INSTRUMENT, Record
 use codec::time::Now;
 use codec::words::{Reason, State, Stream, Venue};
 
-/// Trades with both flags are the venue's backlog: for history, not for the stream.
-const HISTORY_ONLY: u8 = flags::BACKFILL | flags::SNAPSHOT;
-
 impl Core {
     /// Takes one record.
     pub fn on_record(&mut self, record: Record<'_>, now: Now) {
@@ -23,7 +21,7 @@ impl Core {
         add(&self.outlets.counters.records_total, 1);
         match record.kind() {
             Kind::End => self.ended = true,
-            Kind::Instrument => self.on_instrument(record),
+            Kind::Instrument => self.on_instrument(record, now),
             _ if header.has(flags::CHECKPOINT) => {}
             _ if header.instrument == NO_INSTRUMENT => self.on_whole(record, now),
             _ => match self.replica.slot(header.instrument) {
@@ -36,7 +34,7 @@ impl Core {
         }
     }
 
-    fn on_instrument(&mut self, record: Record<'_>) {
+    fn on_instrument(&mut self, record: Record<'_>, now: Now) {
         match self.replica.define(record) {
             Some((slot, is_new)) => {
                 if is_new {
@@ -44,6 +42,8 @@ impl Core {
                 }
                 self.fanout.instrument(slot, self.replica.instrument(slot));
                 self.repeat_interest(slot);
+                self.unpark(record.header().instrument, now);
+                self.totals_changed = true;
             }
             None => add(&self.outlets.counters.unknown_instruments_total, 1),
         }
@@ -63,11 +63,7 @@ impl Core {
                 instrument.funding = Some(FundingRow { header: *header, body });
                 self.fanout.funding(slot, self.replica.instrument(slot), record);
             }
-            Kind::Candle => {
-                let Some(interval) = record.candle().and_then(|body| body.interval()) else { return };
-                self.replica.instrument_mut(slot).stream_mut(Stream::Candles).touch(header.ts_recv_ns);
-                self.fanout.candle(slot, self.replica.instrument(slot), record, interval);
-            }
+            Kind::Candle => self.on_candle(slot, record),
             Kind::Fill => self.fanout.fill(self.replica.instrument(slot), record),
             Kind::Status => self.on_status(slot, record, now),
             Kind::Gap => self.on_gap(slot, record),
@@ -104,6 +100,26 @@ impl Core {
         instrument.trades.push(TradeRow { body, times: Times::of(header), backfill });
         if header.flags & HISTORY_ONLY != HISTORY_ONLY {
             self.fanout.trade(slot, self.replica.instrument(slot), record, backfill);
+        }
+    }
+
+    fn on_candle(&mut self, slot: Slot, record: Record<'_>) {
+        let Some(body) = record.candle() else { return };
+        let Some(interval) = body.interval() else { return };
+        let header = record.header();
+        let instrument = self.replica.instrument_mut(slot);
+        if !header.has(flags::BACKFILL) {
+            instrument.stream_mut(Stream::Candles).touch(header.ts_recv_ns);
+        }
+        instrument.candle_sequence = header.sequence;
+        if let Some(series) = instrument.series_mut(interval) {
+            let before = series.rows();
+            let kept = series.take(header, body);
+            let after = series.rows();
+            self.count_rows(before, after, usize::from(!kept));
+        }
+        if header.flags & HISTORY_ONLY != HISTORY_ONLY {
+            self.fanout.candle(slot, self.replica.instrument(slot), record, interval);
         }
     }
 

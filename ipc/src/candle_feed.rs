@@ -15,7 +15,8 @@ pub struct CandleHistory {
     pub instrument: u32,
     /// The interval.
     pub interval: Interval,
-    /// Oldest first, without a hole among them; may overlap what is known already.
+    /// Oldest first, without a hole among them, at most [`crate::limits::HISTORY_CHUNK_ROWS_MAX`]; may overlap
+    /// what is known already.
     pub candles: Box<[Candle]>,
     /// Whether the series has all of its history with this: it can be served from now on.
     pub complete: bool,

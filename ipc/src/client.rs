@@ -1,6 +1,6 @@
 //! What the server knows of one client.
 
-use crate::reply::LongReply;
+use crate::reply::Long;
 use crate::topic::{Encoding, Mode, Slot, TopicId};
 use codec::protocol::frame::{Frames, REQUEST_BYTES_MAX};
 use codec::words::{Interval, Stream, Venue};
@@ -158,7 +158,9 @@ pub struct Client {
     /// How much of `out` is written.
     pub out_at: usize,
     /// A reply that is encoded piece by piece; nothing may come between its pieces.
-    pub long: Option<Box<LongReply>>,
+    pub long: Option<Box<Long>>,
+    /// The turn in which it last went on.
+    pub long_turn: u64,
     /// What stream messages are written in.
     pub encoding: Encoding,
     /// Its position in the log.
@@ -200,6 +202,7 @@ impl Client {
             out: Vec::new(),
             out_at: 0,
             long: None,
+            long_turn: u64::MAX,
             encoding: Encoding::Msgpack,
             cursor,
             subs: Subs::default(),

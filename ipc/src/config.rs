@@ -31,6 +31,27 @@ pub struct Retention {
     pub trades_per_symbol: usize,
     /// Quotes kept.
     pub quotes_per_symbol: usize,
+    /// Closed four-hour candles kept.
+    pub candles_4h_count: usize,
+    /// Closed one-hour candles kept.
+    pub candles_1h_count: usize,
+    /// Closed quarter-hour candles kept.
+    pub candles_15m_count: usize,
+    /// Closed candles of any other interval kept.
+    pub candles_default_count: usize,
+}
+
+impl Retention {
+    /// Closed candles of an interval kept.
+    #[must_use]
+    pub const fn candles_count(&self, interval: Interval) -> usize {
+        match interval {
+            Interval::H4 => self.candles_4h_count,
+            Interval::H1 => self.candles_1h_count,
+            Interval::M15 => self.candles_15m_count,
+            _ => self.candles_default_count,
+        }
+    }
 }
 
 impl Default for Retention {
@@ -41,6 +62,10 @@ impl Default for Retention {
             orderbook_snapshots_per_symbol: 100,
             trades_per_symbol: 1000,
             quotes_per_symbol: 1000,
+            candles_4h_count: 1200,
+            candles_1h_count: 2000,
+            candles_15m_count: 2000,
+            candles_default_count: 1500,
         }
     }
 }

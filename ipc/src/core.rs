@@ -10,6 +10,8 @@
 //!  bytes ─▶ input(client) ─▶ requests ─▶ own ─┘
 //! ```
 
+use crate::candle_feed::CandleWish;
+use crate::candle_history::Parked;
 use crate::client::{Client, ClientId, Ending};
 use crate::config::CoreConfig;
 use crate::counters::{Counters, add};
@@ -24,7 +26,6 @@ use codec::protocol::error::ErrorCode;
 use codec::protocol::message;
 use codec::protocol::request::Refusal;
 use codec::time::Now;
-use codec::words::Stream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,6 +36,8 @@ pub struct Outlets {
     pub events: Option<rtrb::Producer<Event>>,
     /// To the engine: what somebody wants.
     pub interest: Option<rtrb::Producer<Interest>>,
+    /// To whoever loads the candles of the past: which are to come first.
+    pub candle_wishes: Option<rtrb::Producer<CandleWish>>,
     /// Figures for metrics.
     pub counters: Arc<Counters>,
 }
@@ -55,6 +58,14 @@ pub struct Core {
     pub(crate) shutting_down: bool,
     /// Bytes of replies made in this turn.
     pub(crate) reply_bytes: usize,
+    /// Bytes of long replies encoded in this turn.
+    pub(crate) long_bytes: usize,
+    /// The turn's number: a long reply goes on once in each.
+    pub(crate) turn: u64,
+    /// Candles of instruments that are not known yet.
+    pub(crate) parked: Parked,
+    /// The number of candle series, or of those that have loaded, is no longer what the counters say.
+    pub(crate) totals_changed: bool,
     pub(crate) private_bytes: usize,
     pub(crate) ended: bool,
     start_mono_ns: u64,
@@ -78,6 +89,10 @@ impl Core {
             connected: 0,
             shutting_down: false,
             reply_bytes: 0,
+            long_bytes: 0,
+            turn: 0,
+            parked: Parked::default(),
+            totals_changed: true,
             private_bytes: 0,
             ended: false,
             start_mono_ns: now.mono_ns,
@@ -115,26 +130,6 @@ impl Core {
         let Some(events) = &mut self.outlets.events else { return };
         if events.push(event).is_err() {
             add(&self.outlets.counters.events_dropped_total, 1);
-        }
-    }
-
-    pub(crate) fn want(&mut self, slot: Slot, stream: Stream, wanted: bool) {
-        let (Some(interest), Some(instrument)) =
-            (&mut self.outlets.interest, self.replica.instrument(slot).record_id)
-        else {
-            return;
-        };
-        if interest.push(Interest { instrument, stream, wanted, resend: false }).is_err() {
-            add(&self.outlets.counters.interest_dropped_total, 1);
-        }
-    }
-
-    /// Asks for a whole book once more: the replica's own cannot be vouched for.
-    pub(crate) fn want_again(&mut self, instrument: u32) {
-        let Some(interest) = &mut self.outlets.interest else { return };
-        let again = Interest { instrument, stream: Stream::Orderbook, wanted: true, resend: true };
-        if interest.push(again).is_err() {
-            add(&self.outlets.counters.interest_dropped_total, 1);
         }
     }
 
@@ -208,8 +203,11 @@ impl Core {
     }
 
     /// Begins a turn: its budgets are full again.
-    pub const fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self) {
         self.reply_bytes = 0;
+        self.long_bytes = 0;
+        self.turn += 1;
+        self.count_series();
     }
 
     /// Whether bytes from a client are of use now; while its replies wait to be written, they are not.

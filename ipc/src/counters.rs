@@ -129,6 +129,21 @@ counters! {
     events_dropped_total,
     /// Interest that found its ring full.
     interest_dropped_total,
+    /// Candle series (a symbol's candles of one interval) that are carried.
+    candle_series,
+    /// Those of them whose history has loaded.
+    candle_series_loaded,
+    /// Closed candles held now.
+    candle_rows,
+    /// Candles of the past taken from the history ring.
+    candle_history_rows_total,
+    /// Candles of the past that nobody could place: of no instrument or interval that is carried, or past the
+    /// limit on waiting ones.
+    candle_history_dropped_total,
+    /// Candles that a row cannot hold exactly.
+    candle_unrepresentable_total,
+    /// Wishes for candles that found their ring full.
+    candle_wishes_dropped_total,
     /// Bytes held for single clients now.
     private_bytes,
     /// Bytes ever put into the shared log.

@@ -14,7 +14,10 @@ use crate::core::Core;
 use crate::counters::add;
 use crate::event::Event;
 use crate::fanout::Fanout;
-use crate::limits::{ENTRIES_PER_TURN, GATHER_BYTES_MAX, REPLY_BACKLOG_BYTES_MAX, REPLY_BYTES_PER_TURN};
+use crate::limits::{
+    ENTRIES_PER_TURN, GATHER_BYTES_MAX, LONG_BYTES_ALL_PER_TURN, REPLY_BACKLOG_BYTES_MAX,
+    REPLY_BYTES_PER_TURN,
+};
 use crate::log::Entry;
 use crate::replica::Replica;
 use crate::topic::{Encoding, Scope, TopicId, TopicKey, What};
@@ -93,7 +96,7 @@ impl Core {
 
     /// Prepares what to write to a client next. [`Self::sent`] must follow before anything else is done.
     pub fn output(&mut self, id: ClientId, now: Now) -> Output {
-        let Self { clients, fanout, replica, staging, scratch, .. } = self;
+        let Self { clients, fanout, replica, staging, scratch, turn, long_bytes, .. } = self;
         let Some(client) = clients.get_mut(id as usize).and_then(Option::as_deref_mut) else {
             return Output::Nothing;
         };
@@ -101,9 +104,14 @@ impl Core {
             return Output::Own;
         }
         if let Some(long) = &mut client.long {
-            if long.go_on(&mut client.out, scratch, REPLY_BYTES_PER_TURN) {
+            if client.long_turn == *turn || *long_bytes >= LONG_BYTES_ALL_PER_TURN {
+                return Output::Later;
+            }
+            client.long_turn = *turn;
+            if long.go_on(&mut client.out, scratch, replica, now, REPLY_BYTES_PER_TURN) {
                 client.long = None;
             }
+            *long_bytes += client.out.len();
             let output = if client.out.is_empty() { Output::Later } else { Output::Own };
             self.account(id);
             return output;

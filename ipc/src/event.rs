@@ -154,6 +154,8 @@ pub struct Interest {
     pub instrument: u32,
     /// The stream.
     pub stream: codec::words::Stream,
+    /// The interval, of candles; each is wanted for itself. None of other streams.
+    pub interval: Option<codec::words::Interval>,
     /// Whether it is wanted now.
     pub wanted: bool,
     /// Its whole state is wanted once more: the replica can no longer vouch for its own.

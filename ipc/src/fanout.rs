@@ -1,6 +1,7 @@
 //! Fan-out: a record becomes one message per topic that somebody subscribes to, in the shared log.
 
 use crate::log::Log;
+use crate::replica::candles::ShownCandle;
 use crate::replica::instrument::{Instrument, LastQuote};
 use crate::topic::{Encoding, Mode, Scope, Slot, TopicId, TopicKey, Topics, What};
 use crate::window::{Window, difference};
@@ -353,6 +354,34 @@ impl Fanout {
     /// Appends a record of a fixed body as a frame, for one client.
     pub fn put_fixed<B: IntoBytes + Immutable>(&mut self, out: &mut Vec<u8>, header: Header, body: &B) {
         put_record_frame(out, self.builder.fixed(header, body).bytes());
+    }
+
+    /// Appends the candle that runs, for one client.
+    pub fn put_open_candle(
+        &mut self,
+        out: &mut Vec<u8>,
+        encoding: Encoding,
+        instrument: &Instrument,
+        open: &ShownCandle,
+    ) {
+        match encoding {
+            Encoding::Msgpack => message::candle(out, &instrument.names, open.recv_ns, &open.body),
+            Encoding::Record => {
+                // One made here takes no sequence.
+                let header = open.header.unwrap_or_else(|| Header {
+                    sequence: instrument.candle_sequence,
+                    ts_event_ns: 0,
+                    ..self.notice_header(
+                        Kind::Candle,
+                        Some(instrument.venue),
+                        Stream::Candles,
+                        instrument.record_id,
+                        open.recv_ns,
+                    )
+                });
+                self.put_fixed(out, header, &open.body);
+            }
+        }
     }
 
     /// The header of a notice made here.

@@ -15,8 +15,12 @@ pub mod replica;
 pub mod server;
 
 mod apply;
+mod candle_history;
+mod candle_queries;
+mod candle_reply;
 mod deliver;
 mod fanout;
+mod interest;
 mod log;
 mod names;
 mod queries;

@@ -33,6 +33,31 @@ pub const ENTRIES_PER_TURN: usize = 200_000;
 /// Bytes of a long reply encoded per client and turn, so that a 30 MB reply delays nobody.
 pub const REPLY_BYTES_PER_TURN: usize = 64 * 1024;
 
+/// Rows by which a candle series' memory grows (16 KiB): most series are filled in a few steps, and one that
+/// has little history holds little.
+pub const CANDLE_ROWS_STEP: usize = 256;
+
+/// Candles in one item of the history ring, as whoever loads the past should cut it: taking one in costs some
+/// tens of microseconds.
+pub const HISTORY_CHUNK_ROWS_MAX: usize = 512;
+
+/// Items taken from the history ring in one turn. The rest follows in the next turn.
+pub const HISTORY_ITEMS_PER_TURN: usize = 1;
+
+/// Candles of instruments whose record has not come yet that are held until it does (about 40 MiB: the whole
+/// past of 150 symbols). More are dropped and counted; their series stay not ready.
+pub const HISTORY_PARKED_ROWS_MAX: usize = 512 * 1024;
+
+/// Items in which they may lie, so that empty ones are bounded, too.
+pub const HISTORY_PARKED_ITEMS_MAX: usize = 16 * 1024;
+
+/// Symbols of one `get_candles_batch`: several times what the venues list. More are answered `too_many`.
+pub const BATCH_SYMBOLS_MAX: usize = 4096;
+
+/// Bytes of a reply to `get_candles` or `get_candles_batch`: half of what our clients take as a frame. It costs
+/// no memory here. One that would be longer is answered `too_many`.
+pub const CANDLE_REPLY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
 /// Requests of a client are left unread while this much of its replies waits to be written.
 pub const REPLY_BACKLOG_BYTES_MAX: usize = 64 * 1024;
 
@@ -41,6 +66,10 @@ pub const REQUESTS_PER_TURN: usize = 64;
 
 /// Bytes of replies made in one turn, all clients together; the next request waits for the next turn.
 pub const REPLY_BYTES_ALL_PER_TURN: usize = 512 * 1024;
+
+/// Bytes of long replies encoded in one turn, all clients together (under a millisecond); the next piece waits
+/// for the next turn. Counted apart from [`REPLY_BYTES_ALL_PER_TURN`], so that short ones never wait for them.
+pub const LONG_BYTES_ALL_PER_TURN: usize = 512 * 1024;
 
 /// Bytes held for single clients (unfinished requests, unsent replies), all together. Clients that
 /// hold more than a little are then disconnected as they come up, and the operator is told.

@@ -3,8 +3,8 @@
 use crate::client::ClientId;
 use crate::core::Core;
 use crate::limits::HISTORY_DEPTH;
-use crate::names::{echo, require_stream};
-use crate::reply::{LongReply, Rows};
+use crate::names::require_stream;
+use crate::reply::{Long, LongReply, Rows};
 use crate::topic::Slot;
 use codec::protocol::error::ErrorCode;
 use codec::protocol::message::{self, Extra, Frame, StatusView, put_instrument};
@@ -35,7 +35,7 @@ impl Core {
         let names = self.replica.instrument(slot).names.clone();
         let long = LongReply::new(request.id, names, rows);
         if let Some(client) = self.client_mut(client) {
-            client.long = Some(Box::new(long));
+            client.long = Some(Box::new(Long::Rows(long)));
         }
     }
 
@@ -72,54 +72,6 @@ impl Core {
         frame.end(&mut out);
         self.reply(client, |to| to.append(&mut out));
         Ok(())
-    }
-
-    pub(crate) fn get_candles(&mut self, _client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
-        let (venue, slot) = self.named_instrument(request)?;
-        require_stream(venue, Stream::Candles)?;
-        let interval = self.named_interval(request, venue)?;
-        required_count(request)?;
-        let symbol = self.replica.instrument(slot).symbol.clone();
-        Err(Refusal::new(
-            ErrorCode::NotReady,
-            format!("the {interval} candles of {symbol} have not loaded yet; try again shortly"),
-        ))
-    }
-
-    pub(crate) fn get_candles_batch(
-        &mut self,
-        _client: ClientId,
-        request: &Request<'_>,
-    ) -> Result<(), Refusal> {
-        let venue = self.named_venue(request)?;
-        require_stream(venue, Stream::Candles)?;
-        let interval = self.named_interval(request, venue)?;
-        required_count(request)?;
-        match request.text_or_none("layout")? {
-            None | Some("rows" | "columns") => {}
-            Some(other) => {
-                return Err(Refusal::new(
-                    ErrorCode::BadRequest,
-                    format!("no layout {}; it is \"rows\" or \"columns\"", echo(other)),
-                ));
-            }
-        }
-        for symbol in request.list("symbols")?.iter() {
-            let Some(symbol) = symbol.as_str() else {
-                return Err(Refusal::new(
-                    ErrorCode::BadRequest,
-                    format!("`symbols` holds {}; it must be an array of strings", symbol.what()),
-                ));
-            };
-            self.find_symbol(venue, symbol)?;
-        }
-        Err(Refusal::new(
-            ErrorCode::NotReady,
-            format!(
-                "the {interval} candles of {} have not loaded yet; try again shortly",
-                venue.config.venue
-            ),
-        ))
     }
 
     pub(crate) fn get_orderbook(
@@ -246,10 +198,4 @@ fn nothing_yet(what: &str, status: &StatusView) -> Refusal {
 /// How many rows are asked for; all, when not said.
 fn count(request: &Request<'_>) -> Result<usize, Refusal> {
     Ok(request.at_least_one("count", ErrorCode::BadCount)?.unwrap_or(usize::MAX))
-}
-
-fn required_count(request: &Request<'_>) -> Result<usize, Refusal> {
-    request.at_least_one("count", ErrorCode::BadCount)?.ok_or_else(|| {
-        Refusal::new(ErrorCode::BadRequest, "`count` is missing; it must be an integer of at least 1")
-    })
 }

@@ -4,10 +4,48 @@
 //! written; either way at most a budget of bytes per turn. The rows are a copy taken when the request
 //! was read, so the reply is of one moment.
 
+use crate::candle_reply::CandleReply;
+use crate::replica::Replica;
 use crate::replica::history::{BookRow, QuoteRow, TradeRow};
 use codec::protocol::message::{BookMeta, Extra, Frame, Names, put_book, put_quote, put_trade};
 use codec::protocol::pack;
 use codec::protocol::request::Id;
+use codec::time::Now;
+
+/// A reply that takes several turns.
+#[derive(Debug)]
+pub enum Long {
+    /// Rows of one kind that were copied.
+    Rows(LongReply),
+    /// Candles, read from the replica as they are written.
+    Candles(CandleReply),
+}
+
+impl Long {
+    /// Bytes it holds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Rows(reply) => reply.held_bytes(),
+            Self::Candles(reply) => reply.held_bytes(),
+        }
+    }
+
+    /// Goes on for about `budget` bytes, `scratch` being room to measure in. Whether it is done.
+    pub fn go_on(
+        &mut self,
+        out: &mut Vec<u8>,
+        scratch: &mut Vec<u8>,
+        replica: &Replica,
+        now: Now,
+        budget: usize,
+    ) -> bool {
+        match self {
+            Self::Rows(reply) => reply.go_on(out, scratch, budget),
+            Self::Candles(reply) => reply.go_on(out, replica, now, budget),
+        }
+    }
+}
 
 /// What the rows are.
 #[derive(Clone, Debug)]

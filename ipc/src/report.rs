@@ -46,7 +46,8 @@ impl Core {
     fn put_venue(&self, out: &mut Vec<u8>, venue: &VenueReplica, now: Now) {
         let connection = venue.streams[Stream::Connection.number() as usize].view(Stream::Connection, now);
         let counters = self.outlets.counters.venue(venue.config.venue);
-        pack::map(out, 5);
+        let candles = self.replica.candle_totals(venue);
+        pack::map(out, 6);
         pack::string(out, "connected");
         pack::boolean(out, connection.state == State::Live);
         pack::string(out, "state");
@@ -55,6 +56,12 @@ impl Core {
         pack::uint(out, counters.reconnects.load(Ordering::Relaxed));
         pack::string(out, "gaps");
         pack::uint(out, counters.gaps.load(Ordering::Relaxed));
+        pack::string(out, "candles");
+        pack::map(out, 2);
+        pack::string(out, "loaded");
+        pack::uint(out, candles.loaded);
+        pack::string(out, "total");
+        pack::uint(out, candles.total);
         pack::string(out, "streams");
         let fills = venue.config.streams.contains(&Stream::Fills);
         let streams = || venue.config.streams.iter().filter(|stream| **stream != Stream::Fills);

@@ -87,8 +87,8 @@ impl Core {
             }
             "get_symbols" => self.get_symbols(client, request),
             "get_instruments" => self.get_instruments(client, request),
-            "get_candles" => self.get_candles(client, request),
-            "get_candles_batch" => self.get_candles_batch(client, request),
+            "get_candles" => self.get_candles(client, request, now),
+            "get_candles_batch" => self.get_candles_batch(client, request, now),
             "get_orderbook" => self.get_orderbook(client, request, now),
             "get_orderbook_history" => self.get_orderbook_history(client, request),
             "get_quote" => self.get_quote(client, request, now),

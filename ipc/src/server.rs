@@ -6,6 +6,7 @@
 //! Sockets are polled edge-triggered: one that can be read stays on a list of our own until it is dry. A
 //! client is watched for writing only while it is blocked, because every message it reads would wake us.
 
+use crate::candle_feed::CandleHistory;
 use crate::client::ClientId;
 use crate::config::ServerConfig;
 use crate::core::{Core, Outlets};
@@ -44,6 +45,7 @@ pub type WallClock = Box<dyn Fn() -> u64 + Send>;
 pub struct Server {
     core: Core,
     records: Consumer,
+    history: Option<rtrb::Consumer<CandleHistory>>,
     socket: Option<SocketFile>,
     allow_uids: Option<Vec<u32>>,
     allow_gids: Option<Vec<u32>>,
@@ -68,13 +70,14 @@ impl core::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server that listens, and takes records from `records`.
+    /// A server that listens, and takes records from `records` and the candles of the past from `history`.
     ///
     /// # Errors
     /// When the socket cannot be had; see [`IpcError`].
     pub fn new(
         config: ServerConfig,
         records: Consumer,
+        history: Option<rtrb::Consumer<CandleHistory>>,
         outlets: Outlets,
         clock: WallClock,
         now: Now,
@@ -86,6 +89,7 @@ impl Server {
         Ok(Self {
             core: Core::new(config.core, outlets, now),
             records,
+            history,
             socket: Some(socket),
             allow_uids: config.allow_uids,
             allow_gids: config.allow_gids,
@@ -120,6 +124,7 @@ impl Server {
         let head = self.core.log_head();
         let core = &mut self.core;
         let mut work = self.records.drain(limits::RECORDS_PER_TURN, |record| core.on_record(record, now));
+        work += self.take_history(now);
         work += self.poll(now);
         work += self.turn_active(now);
         if self.core.log_head() != head || work > 0 {
@@ -129,6 +134,18 @@ impl Server {
             self.turn_deadlines(now);
         }
         work + usize::from(self.core.keep_books(now))
+    }
+
+    fn take_history(&mut self, now: Now) -> usize {
+        let Some(history) = &mut self.history else { return 0 };
+        let mut taken = 0;
+        while taken < limits::HISTORY_ITEMS_PER_TURN
+            && let Ok(item) = history.pop()
+        {
+            self.core.on_history(item, now);
+            taken += 1;
+        }
+        taken
     }
 
     fn poll(&mut self, now: Now) -> usize {
@@ -238,6 +255,8 @@ impl Server {
         }
         let mut work = 0;
         let mut active = core::mem::replace(&mut self.active, core::mem::take(&mut self.spare));
+        // Whoever is first has the turn's budgets for itself; each is in its turn.
+        active.rotate_left(1);
         for id in active.drain(..) {
             let Some(connection) = self.connections.get_mut(id as usize).and_then(Option::as_mut) else {
                 continue;
@@ -304,12 +323,14 @@ impl Server {
         }
     }
 
-    /// Writes what waits for a client, as much as a turn allows. Whether anything was written.
+    /// Writes what waits for a client, as much as a turn allows. Whether anything was written, or will be in the
+    /// next turn.
     fn write(&mut self, id: ClientId, now: Now) -> bool {
-        let mut written = 0;
+        let (mut written, mut later) = (0, false);
         while written < limits::WRITE_BYTES_PER_TURN && self.core.has_output(id) {
             let output = self.core.output(id, now);
             if matches!(output, Output::Nothing | Output::Later) {
+                later = output == Output::Later;
                 break;
             }
             let Some(connection) = self.connections.get_mut(id as usize).and_then(Option::as_mut) else {
@@ -336,7 +357,7 @@ impl Server {
         if self.core.is_over(id) {
             self.finish(id);
         }
-        written > 0
+        written > 0 || later
     }
 
     /// Waits for a blocked client's socket to take bytes again.

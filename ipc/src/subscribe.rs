@@ -234,12 +234,7 @@ impl Core {
             self.join(id, notice);
         }
         let is_new = self.join(id, wanted.data_topic(slot));
-        let stream = wanted.key.stream;
-        let count = &mut self.replica.instrument_mut(slot).wanted[stream.number() as usize];
-        *count += 1;
-        if *count == 1 {
-            self.want(slot, stream, true);
-        }
+        self.add_demand(slot, wanted.key.stream, wanted.key.interval);
         is_new
     }
 
@@ -248,12 +243,7 @@ impl Core {
             self.leave(id, notice);
         }
         self.leave(id, wanted.data_topic(slot));
-        let stream = wanted.key.stream;
-        let count = &mut self.replica.instrument_mut(slot).wanted[stream.number() as usize];
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.want(slot, stream, false);
-        }
+        self.remove_demand(slot, wanted.key.stream, wanted.key.interval);
     }
 
     fn join_fills(&mut self, id: ClientId, venue: Venue, encoding: Encoding, now: Now) {
@@ -325,6 +315,21 @@ impl Core {
                     Encoding::Record => fanout.put_fixed(&mut client.out, funding.header, &funding.body),
                 }
             }
+            Stream::Candles => {
+                let count = fanout.topics.get(topic).count;
+                if client
+                    .subs
+                    .find(topic)
+                    .and_then(|place| client.subs.at(place))
+                    .is_some_and(|sub| sub.seen < count)
+                {
+                    // Candles wait for it that come before this one; they end with it.
+                    return;
+                }
+                let open = key.interval.and_then(|interval| instrument.series(interval)?.open_candle(now));
+                let Some(open) = open else { return };
+                fanout.put_open_candle(&mut client.out, encoding, instrument, &open);
+            }
             _ => return,
         }
         // What the log still holds is older than this.
@@ -372,29 +377,6 @@ impl Core {
         let encoding = client.encoding;
         for (key, choice) in core::mem::take(&mut client.subscriptions) {
             self.end_subscription(id, Wanted { key, choice, encoding });
-        }
-    }
-
-    /// A query asked for a stream: the engine hears it the first time.
-    pub(crate) fn ask(&mut self, slot: Slot, stream: Stream) {
-        let bit = 1u16 << stream.number();
-        let instrument = self.replica.instrument_mut(slot);
-        if instrument.asked & bit == 0 {
-            instrument.asked |= bit;
-            if instrument.wanted[stream.number() as usize] == 0 {
-                self.want(slot, stream, true);
-            }
-        }
-    }
-
-    /// What was wanted before an instrument had its number.
-    pub(crate) fn repeat_interest(&mut self, slot: Slot) {
-        for &stream in Stream::ALL {
-            let instrument = self.replica.instrument(slot);
-            let number = stream.number();
-            if instrument.wanted[number as usize] > 0 || instrument.asked >> number & 1 == 1 {
-                self.want(slot, stream, true);
-            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use codec::record::Record;
+use codec::words::Interval;
 use common::{BTC, Bench, HYPE, level};
 use slipstream_client::request;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -46,6 +47,7 @@ fn publishing_allocates_nothing() {
             peer.ask(&mut bench, &at("subscribe_orderbook").with("depth", depth).with("mode", mode));
             peer.ask(&mut bench, &at("subscribe_quote"));
             peer.ask(&mut bench, &at("subscribe_trades"));
+            peer.ask(&mut bench, &at("subscribe_candles").with("interval", "1h"));
         }
         ids.push(peer.id);
     }
@@ -58,13 +60,14 @@ fn publishing_allocates_nothing() {
             words.push(bench.records.delta(id, &bid, &[level(101.0 + f64::from(round % 3), size + 1.0)]));
             words.push(bench.records.quote(id, level(price, 1.0), level(101.0, 1.0)));
             words.push(bench.records.trade(id, u64::from(round), 0));
+            words.push(bench.records.candle(id, Interval::H1, false, false));
         }
     }
     let now = bench.records.now;
     let mut before = 0;
     let mut bytes = 0;
     for (index, words) in words.iter().enumerate() {
-        if index == 18_000 {
+        if index == 24_000 {
             before = ALLOCATIONS.load(Ordering::Relaxed);
         }
         bench.core.on_record(Record::first(words).unwrap(), now);

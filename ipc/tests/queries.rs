@@ -339,7 +339,7 @@ fn the_status_report() {
     assert_eq!(get(&data, "subscriptions").as_u64(), Some(1));
     assert_eq!(get(&data, "uptime_s").as_u64(), Some(2));
     let binance = get(get(&data, "venues"), "binance");
-    assert_eq!(keys(binance), ["connected", "gaps", "reconnects", "state", "streams"]);
+    assert_eq!(keys(binance), ["candles", "connected", "gaps", "reconnects", "state", "streams"]);
     assert_eq!(get(binance, "connected").as_bool(), Some(true));
     assert_eq!(get(binance, "state").as_str(), Some("live"));
     assert_eq!(get(binance, "reconnects").as_u64(), Some(1));

@@ -2,12 +2,14 @@
 
 mod common;
 
+use codec::candle::Candle;
+use codec::decimal::Price;
 use codec::record::Record;
 use codec::ring::{Importance, Producer};
 use codec::time::Now;
-use codec::words::{Reason, State, Stream, Venue};
+use codec::words::{Interval, Reason, State, Stream, Venue};
 use common::{BTC, Records, config, level};
-use ipc::{Counters, Event, IpcError, Outlets, Server, ServerConfig};
+use ipc::{CandleHistory, CandleWish, Counters, Event, IpcError, Outlets, Server, ServerConfig};
 use slipstream_client::{Client, ClientError, Message, request};
 use std::fs;
 use std::io::{Read, Write};
@@ -56,7 +58,7 @@ fn wall_ns() -> u64 {
 
 fn server(config: ServerConfig) -> Result<(Server, Producer), IpcError> {
     let (producer, consumer) = codec::ring::ring(8 << 20);
-    Server::new(config, consumer, Outlets::default(), Box::new(wall_ns), now())
+    Server::new(config, consumer, None, Outlets::default(), Box::new(wall_ns), now())
         .map(|server| (server, producer))
 }
 
@@ -70,6 +72,8 @@ struct Daemon {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<bool>>,
     events: rtrb::Consumer<Event>,
+    history: rtrb::Producer<CandleHistory>,
+    wishes: rtrb::Consumer<CandleWish>,
 }
 
 impl Daemon {
@@ -81,8 +85,17 @@ impl Daemon {
         let (producer, consumer) = codec::ring::ring(8 << 20);
         let counters = Arc::new(Counters::default());
         let (event_producer, events) = rtrb::RingBuffer::new(4096);
-        let outlets = Outlets { counters: counters.clone(), events: Some(event_producer), interest: None };
-        let mut server = Server::new(config, consumer, outlets, Box::new(wall_ns), now()).unwrap();
+        let (wish_producer, wishes) = rtrb::RingBuffer::new(64);
+        let (history, history_consumer) = rtrb::RingBuffer::new(64);
+        let outlets = Outlets {
+            counters: counters.clone(),
+            events: Some(event_producer),
+            candle_wishes: Some(wish_producer),
+            interest: None,
+        };
+        let clock = Box::new(wall_ns);
+        let mut server =
+            Server::new(config, consumer, Some(history_consumer), outlets, clock, now()).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -108,6 +121,8 @@ impl Daemon {
             stop,
             thread: Some(thread),
             events,
+            history,
+            wishes,
         };
         daemon.feed(|records| records.instrument(BTC, Venue::Binance, "BTCUSDT"));
         for stream in [Stream::Orderbook, Stream::Quotes, Stream::Trades] {
@@ -196,6 +211,34 @@ fn queries_while_streaming() {
     let error = client.request(&request("get_quote").venue("binance").symbol("NOPE")).unwrap_err();
     assert_eq!(error.code(), Some("unknown_symbol"));
     daemon.until("latency figures", |daemon| daemon.counters.latency.buckets().iter().sum::<u64>() >= 1000);
+}
+
+#[test]
+fn candles_of_the_past_come_by_their_own_ring() {
+    let mut daemon = Daemon::start(|_| {});
+    let mut client = daemon.connect();
+    let candles = request("get_candles")
+        .venue("binance")
+        .symbol("BTCUSDT")
+        .with("interval", "15m")
+        .with("count", 3_000);
+    let refused = client.request(&candles).unwrap_err();
+    assert_eq!(refused.code(), Some("not_ready"), "{refused:?}");
+    daemon.until("the wish", |daemon| daemon.wishes.slots() > 0);
+    let wish = daemon.wishes.pop().unwrap();
+    assert_eq!((wish.instrument, wish.interval), (BTC, Interval::M15));
+    let history: Vec<_> =
+        (0..2000).map(|period| Candle::flat(period * 900_000, Price::from_raw(100_000_000))).collect();
+    for chunk in history.chunks(ipc::limits::HISTORY_CHUNK_ROWS_MAX) {
+        let complete = chunk.len() < ipc::limits::HISTORY_CHUNK_ROWS_MAX;
+        let item =
+            CandleHistory { instrument: BTC, interval: Interval::M15, candles: chunk.into(), complete };
+        daemon.history.push(item).unwrap();
+    }
+    daemon.until("the history", |daemon| daemon.figure("candle_series_loaded") == 1);
+    let (_, data) = client.request(&candles).unwrap();
+    assert_eq!(data.as_array().unwrap().len(), 2001);
+    assert_eq!(daemon.figure("candle_rows"), 2000);
 }
 
 #[test]

@@ -92,9 +92,15 @@ pub fn string_or_nil(out: &mut Vec<u8>, text: Option<&str>) {
 
 /// Appends raw bytes.
 pub fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(0xC6);
-    out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    binary_head(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Appends the head of raw bytes, five bytes whatever their number.
+#[inline]
+pub fn binary_head(out: &mut Vec<u8>, length: usize) {
+    out.push(0xC6);
+    out.extend_from_slice(&(length as u32).to_be_bytes());
 }
 
 /// Appends the head of an array.

@@ -1,6 +1,7 @@
 //! One instrument of the replica.
 
 use super::book::BookReplica;
+use super::candles::Series;
 use super::history::{BookRow, History, QuoteRow, TradeRow};
 use super::state::{STREAMS, StreamStatus};
 use crate::config::{Retention, VenueConfig};
@@ -9,7 +10,7 @@ use codec::protocol::frame::put_record_frame;
 use codec::protocol::message::{Names, StatusView};
 use codec::record::{FundingBody, Header, InstrumentBody};
 use codec::time::Now;
-use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
+use codec::words::{InstrumentStatus, Interval, Reason, State, Stream, Venue};
 
 /// The latest funding, as it came.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +63,13 @@ pub struct Instrument {
     pub books: History<BookRow>,
     /// The second of the last of those.
     pub book_second: u64,
-    /// Subscriptions by stream number.
+    /// Candles, a series for every interval that is carried.
+    pub candles: Vec<Series>,
+    /// Sequence of the latest candle.
+    pub candle_sequence: u64,
+    /// Subscriptions by stream number; those of candles are counted by their series.
     pub wanted: [u32; STREAMS],
-    /// Streams somebody asked for, by bit.
+    /// Streams somebody asked for, by bit; as above.
     pub asked: u16,
 }
 
@@ -77,6 +82,8 @@ impl Instrument {
             streams[stream.number() as usize] =
                 StreamStatus::new(State::Warming, Reason::AwaitingInstruments);
         }
+        let with_candles = config.streams.contains(&Stream::Candles);
+        let intervals = if with_candles { &config.intervals[..] } else { &[] };
         Self {
             venue,
             symbol: Box::from(symbol),
@@ -93,6 +100,11 @@ impl Instrument {
             quotes: History::new(retention.quotes_per_symbol),
             books: History::new(retention.orderbook_snapshots_per_symbol),
             book_second: 0,
+            candles: intervals
+                .iter()
+                .map(|&interval| Series::new(interval, retention.candles_count(interval)))
+                .collect(),
+            candle_sequence: 0,
             wanted: [0; STREAMS],
             asked: 0,
         }
@@ -100,7 +112,11 @@ impl Instrument {
 
     /// Takes its particulars.
     pub fn define(&mut self, record_id: u32, body: &InstrumentBody, record: &[u8]) {
-        self.record_id = Some(record_id);
+        if self.record_id.replace(record_id) != Some(record_id) {
+            for series in &mut self.candles {
+                series.demand.wish_sent = false;
+            }
+        }
         self.body = Some(*body);
         self.frame.clear();
         put_record_frame(&mut self.frame, record);
@@ -133,6 +149,17 @@ impl Instrument {
     pub fn tick_size(&self) -> Option<Price> {
         let quoted = self.quote.map(|quote| quote.row.body.bid.price).filter(|price| *price != Price::ZERO);
         self.body?.tick_at(quoted.or_else(|| self.book.best_price()))
+    }
+
+    /// Its candles of an interval, if that is carried.
+    #[must_use]
+    pub fn series(&self, interval: Interval) -> Option<&Series> {
+        self.candles.iter().find(|series| series.interval() == interval)
+    }
+
+    /// Its candles of an interval, if that is carried.
+    pub fn series_mut(&mut self, interval: Interval) -> Option<&mut Series> {
+        self.candles.iter_mut().find(|series| series.interval() == interval)
     }
 
     /// The status of a stream as its records tell it.

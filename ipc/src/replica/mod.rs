@@ -3,6 +3,8 @@
 //! Applying a record changes the replica and says what clients have to be told; it tells nobody itself.
 
 pub mod book;
+pub mod candle_row;
+pub mod candles;
 pub mod history;
 pub mod instrument;
 pub mod state;
@@ -32,6 +34,15 @@ pub struct VenueReplica {
     pub has_instruments: bool,
     /// Whether its connection was ever live.
     pub was_live: bool,
+}
+
+/// How far the candles of the past have loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CandleTotals {
+    /// Series whose history has come.
+    pub loaded: u64,
+    /// Series that are carried: symbols times intervals.
+    pub total: u64,
 }
 
 /// See the module.
@@ -175,6 +186,18 @@ impl Replica {
         }
         self.instruments[slot as usize].define(id, body, record.bytes());
         Some((slot, self.instruments.len() > before))
+    }
+
+    /// How many candle series of a venue there are, and how many of them can be served.
+    #[must_use]
+    pub fn candle_totals(&self, venue: &VenueReplica) -> CandleTotals {
+        let carried = venue.sorted.iter().map(|&slot| self.instrument(slot)).filter(|one| one.is_carried());
+        let mut totals = CandleTotals::default();
+        for instrument in carried {
+            totals.total += instrument.candles.len() as u64;
+            totals.loaded += instrument.candles.iter().filter(|series| series.is_ready()).count() as u64;
+        }
+        totals
     }
 
     /// Current status of a stream of an instrument, of a venue (no slot), or of the recorder.

@@ -1,6 +1,8 @@
 //! What the tests share: records as an engine would write them, and clients on either side of the socket.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod candles;
+
 use codec::book::Book;
 use codec::decimal::{Price, Rate, Size};
 use codec::protocol::frame::Frames;
@@ -200,7 +202,6 @@ impl Records {
     }
 
     pub fn candle(&mut self, id: u32, interval: Interval, closed: bool, revised: bool) -> Vec<u64> {
-        let header = self.header(Kind::Candle, Stream::Candles, id, true);
         let price = |value: f64| level(value, 0.0).price;
         let body = CandleBody {
             start_ns: 1_700_000_000_000_000_000,
@@ -216,7 +217,12 @@ impl Records {
             revised: revised.into(),
             reserved: [0; 5],
         };
-        self.builder.fixed(header, &body).words().to_vec()
+        self.candle_of(id, &body, 0)
+    }
+
+    pub fn candle_of(&mut self, id: u32, body: &CandleBody, flags: u8) -> Vec<u64> {
+        let header = self.header(Kind::Candle, Stream::Candles, id, true);
+        self.builder.fixed(Header { flags, ..header }, body).words().to_vec()
     }
 
     pub fn fill(&mut self, id: u32) -> Vec<u64> {
@@ -356,6 +362,20 @@ impl Peer {
         bench.core.input(self.id, &frame);
         bench.core.begin_turn();
         bench.core.serve(self.id, bench.records.now);
+    }
+
+    /// Hands in a request without having it answered.
+    pub fn queue(&mut self, bench: &mut Bench, request: &Request) {
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, &request.value()).unwrap();
+        let mut frame = Vec::new();
+        codec::protocol::frame::put_frame(&mut frame, &bytes);
+        bench.core.input(self.id, &frame);
+    }
+
+    /// Gives it bytes as they were written to it.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.frames.push(bytes);
     }
 
     /// Takes at most `bytes_max` bytes; fewer than wait leave the client blocked.

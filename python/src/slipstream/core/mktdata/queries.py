@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Generic, Literal, TypeVar
 
+from slipstream.core.mktdata.collector import paused
 from slipstream.core.mktdata.types import Candle, Funding, Instrument, OrderbookSnapshot, Quote, Trade
 from slipstream.errors import SlipstreamError
 
@@ -65,9 +66,8 @@ def instruments(venue: str) -> Query[list[Instrument]]:
 
 def candles(venue: str, symbol: str, interval: str, count: int) -> Query[list[Candle]]:
     """Ask for one symbol's candles."""
-    known = {"venue": venue, "symbol": symbol, "interval": interval}
     return Query(
-        lambda data: [Candle(**{**known, **row}) for row in data],
+        lambda data: _candles_of_rows(venue, symbol, interval, data),
         "get_candles",
         venue=venue,
         symbol=symbol,
@@ -96,13 +96,17 @@ def candles_batch(
 ) -> Query[dict[str, list[Candle]]]:
     """Ask for many symbols' candles as objects; columns on the wire, which is the fastest way to them."""
     query = candles_columns(venue, wanted, interval, count)
-    return Query(
-        lambda data: {
-            symbol: _candles_of_columns(venue, symbol, interval, _columns(fields))
-            for symbol, fields in data.items()
-        },
-        **_as_kind(query.request),
-    )
+
+    def decode(data: Mapping[str, Any]) -> dict[str, list[Candle]]:
+        with paused():
+            return {symbol: made(symbol, fields) for symbol, fields in data.items()}
+
+    def made(symbol: str, fields: Any) -> list[Candle]:
+        if isinstance(fields, Mapping):
+            return _candles_of_columns(venue, symbol, interval, _columns(fields))
+        return _candles_of_rows(venue, symbol, interval, fields)
+
+    return Query(decode, **_as_kind(query.request))
 
 
 def _columns(fields: Mapping[str, Any]) -> Columns:
@@ -119,6 +123,13 @@ def _columns(fields: Mapping[str, Any]) -> Columns:
     if len({len(view) for view in views.values()}) > 1:
         raise ValueError("columns of different lengths")
     return views
+
+
+def _candles_of_rows(
+    venue: str, symbol: str, interval: str, rows: Iterable[Mapping[str, Any]]
+) -> list[Candle]:
+    known = {"venue": venue, "symbol": symbol, "interval": interval}
+    return [Candle(**row) if known.keys() <= row.keys() else Candle(**{**known, **row}) for row in rows]
 
 
 def _candles_of_columns(venue: str, symbol: str, interval: str, columns: Columns) -> list[Candle]:

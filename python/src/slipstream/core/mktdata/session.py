@@ -20,6 +20,7 @@ from typing import Any, Union
 
 import msgpack
 
+from slipstream.core.mktdata.collector import paused
 from slipstream.core.mktdata.levels import Levels
 from slipstream.core.mktdata.records import RecordDecoder
 from slipstream.errors import BadRequest, NotConnected, SlipstreamError, error_from_reply
@@ -33,6 +34,9 @@ REQUEST_BYTES_MAX = 1024 * 1024
 
 FRAME_BYTES_MAX = 1024 * 1024 * 1024
 """A frame that claims to be longer is taken for garbage and ends the connection."""
+
+PAUSE_BYTES = 1024 * 1024
+"""A frame of this size holds enough objects for a pause of the garbage collector to pay."""
 
 BUFFER_BYTES = 256 * 1024
 """The receive buffer: what one read may take. It grows for a larger frame and shrinks back afterwards."""
@@ -97,6 +101,12 @@ _STREAM_OF_REQUEST = {
 
 class MalformedFrame(Exception):
     """The bytes from the daemon are not the protocol; the connection cannot go on."""
+
+
+def _unpack_large(frame: memoryview) -> Message:
+    with paused():
+        message: Message = _unpackb(frame)
+    return message
 
 
 def socket_candidates(socket_path: SocketPath | None) -> list[str]:
@@ -268,7 +278,7 @@ class Session:
                     append(decoded)
                 continue
             try:
-                message = _unpackb(frame)
+                message = _unpackb(frame) if size < PAUSE_BYTES else _unpack_large(frame)
                 kind = message["type"]
                 if "id" in message:
                     if self._file_reply(message) == until:

@@ -1,9 +1,10 @@
-"""Messages as a pandas or polars frame, with the columns of the recorded Parquet files."""
+"""Messages and candle batches as a pandas or polars frame, with the columns of the recorded Parquet files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Union
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from slipstream.core.mktdata.types import MESSAGE_CLASSES, Candle, Record
 
@@ -11,9 +12,39 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
+_TIME_UNITS: dict[str, Literal["us", "ns"]] = {"timestamp": "us", "received": "ns"}
 _LEVEL_FIELDS = ("bids", "asks", "bid_changes", "ask_changes")
 
 Row = Union[Record, Mapping[str, Any]]
+
+Batch = Mapping[str, Union[Sequence[Candle], Mapping[str, Any]]]
+"""Candles by symbol: what ``get_candles_batch`` or ``get_candles_columns`` returned."""
+
+
+def _batch_columns(batch: Batch) -> dict[str, list[Any]]:
+    """Put the candles of all symbols into columns, one symbol after the other; times as in ``_rows``."""
+    columns: dict[str, list[Any]] = {"timestamp": []}
+    symbols: list[str] = []
+    candles: list[Candle] = []
+    for symbol, part in batch.items():
+        if not isinstance(part, Mapping):
+            candles += part
+            continue
+        symbols += [symbol] * len(part["timestamp"])
+        for name, values in part.items():
+            columns.setdefault(name, []).extend(values)
+    if symbols and candles:
+        raise ValueError("a batch holds candles or columns, not both")
+    if symbols:
+        # They say nothing of venue, interval and receive time: whoever asked for them knows.
+        columns = {"timestamp": columns.pop("timestamp"), "symbol": symbols, **columns}
+        columns["closed"] = [closed != 0 for closed in columns["closed"]]
+    elif candles:
+        columns = {"timestamp": [], "received": []}
+        columns.update((name, list(map(attrgetter(name), candles))) for name in Candle.fields)
+        columns["received"] = [us * 1000 if us else None for us in columns.pop("received_us")]
+    columns["timestamp"] = [seconds * 1_000_000_000 for seconds in columns["timestamp"]]
+    return columns if columns["timestamp"] else {}
 
 
 def _rows(messages: Iterable[Row], type_: str | None) -> list[dict[str, Any]]:
@@ -50,35 +81,39 @@ def _rows(messages: Iterable[Row], type_: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def to_pandas(messages: Iterable[Row], type: str | None = None) -> pandas.DataFrame:
+def to_pandas(messages: Iterable[Row] | Batch, type: str | None = None) -> pandas.DataFrame:
     """Make a pandas frame of messages (``stream()`` dicts) or objects (``Trade``, ...) of one kind.
 
     ``type`` picks one message type out of a mixture of dicts; without it a mixture is a ``ValueError``.
     Columns: ``timestamp`` (UTC; the venue's time, a candle's start), ``received`` (UTC), then the fields;
-    levels as lists of ``{"price", "size"}``. Needs the extra ``slipstream[pandas]``.
+    levels as lists of ``{"price", "size"}``. Also of a batch of candles: what ``get_candles_batch`` returned,
+    or ``get_candles_columns`` (then without ``received``, ``venue`` and ``interval``, which it lacks), the
+    symbols one after the other. Needs the extra ``slipstream[pandas]``.
     """
     try:
         import pandas
     except ImportError as error:
         raise ImportError("to_pandas needs pandas: pip install 'slipstream[pandas]'") from error
-    frame = pandas.DataFrame(_rows(messages, type))
-    if not frame.empty:
-        frame["timestamp"] = pandas.to_datetime(frame["timestamp"], unit="ns", utc=True).dt.as_unit("us")
-        frame["received"] = pandas.to_datetime(frame["received"], unit="ns", utc=True).dt.as_unit("ns")
+    made = _batch_columns(messages) if isinstance(messages, Mapping) else _rows(messages, type)
+    frame = pandas.DataFrame(made)
+    for name, unit in _TIME_UNITS.items():
+        if name in frame:
+            frame[name] = pandas.to_datetime(frame[name], unit="ns", utc=True).dt.as_unit(unit)
     return frame
 
 
-def to_polars(messages: Iterable[Row], type: str | None = None) -> polars.DataFrame:
+def to_polars(messages: Iterable[Row] | Batch, type: str | None = None) -> polars.DataFrame:
     """Make a polars frame, as ``to_pandas``. Needs the extra ``slipstream[polars]``."""
     try:
         import polars
     except ImportError as error:
         raise ImportError("to_polars needs polars: pip install 'slipstream[polars]'") from error
-    rows = _rows(messages, type)
-    if not rows:
+    made = _batch_columns(messages) if isinstance(messages, Mapping) else _rows(messages, type)
+    if not made:
         return polars.DataFrame()
-    frame = polars.DataFrame(rows, infer_schema_length=None)
+    frame = polars.DataFrame(made, infer_schema_length=None)
     return frame.with_columns(
-        polars.col("timestamp").cast(polars.Datetime("ns", "UTC")).cast(polars.Datetime("us", "UTC")),
-        polars.col("received").cast(polars.Datetime("ns", "UTC")),
+        polars.col(name).cast(polars.Datetime("ns", "UTC")).cast(polars.Datetime(unit, "UTC"))
+        for name, unit in _TIME_UNITS.items()
+        if name in frame.columns
     )
