@@ -226,7 +226,7 @@ impl Driver {
             let wish = Interest {
                 instrument: interest.instrument,
                 stream: interest.stream,
-                interval: None,
+                interval: interest.interval,
                 wanted: interest.wanted,
             };
             // Instrument numbers are the run's: each session knows its own.

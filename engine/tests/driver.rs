@@ -406,7 +406,13 @@ fn fetches_wishes_and_ticks_reach_the_session() {
     let outcome = Err(FetchError::Transient("no".into()));
     bench.answers.push(Fetched { request: asked, outcome }).unwrap();
     assert_eq!(bench.next(), Told::Fetched(1, Some(FetchError::Transient("no".into()))));
-    let wish = ipc::Interest { instrument: 42, stream: DataStream::Trades, wanted: true, resend: false };
+    let wish = ipc::Interest {
+        instrument: 42,
+        stream: DataStream::Trades,
+        interval: None,
+        wanted: true,
+        resend: false,
+    };
     bench.interest.push(wish).unwrap();
     assert_eq!(bench.next(), Told::Interest(42));
     let last = Candle::flat(0, Price::ZERO);

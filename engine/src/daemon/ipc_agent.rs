@@ -23,6 +23,8 @@ impl IpcAgent {
         mut clock: Clock,
         config: ipc::ServerConfig,
         records: Consumer,
+        history: rtrb::Consumer<ipc::CandleHistory>,
+        candle_wishes: rtrb::Producer<ipc::CandleWish>,
         interest: rtrb::Producer<ipc::Interest>,
         events: rtrb::Producer<ipc::Event>,
         counters: Arc<ipc::Counters>,
@@ -32,8 +34,13 @@ impl IpcAgent {
         // Its latency figures want the time of the write, not that of the turn.
         let of_writes = RefCell::new(clock.clone());
         let wall_clock = Box::new(move || of_writes.borrow_mut().now().wall_ns);
-        let outlets = ipc::Outlets { events: Some(events), interest: Some(interest), counters };
-        let server = ipc::Server::new(config, records, outlets, wall_clock, now)?;
+        let outlets = ipc::Outlets {
+            events: Some(events),
+            interest: Some(interest),
+            candle_wishes: Some(candle_wishes),
+            counters,
+        };
+        let server = ipc::Server::new(config, records, Some(history), outlets, wall_clock, now)?;
         Ok(Self { clock, server, stop, stopping: false, done: false })
     }
 }

@@ -150,6 +150,8 @@ impl Daemon {
         let (records, ipc_records) = codec::ring::ring(IPC_RING_BYTES);
         let (interest_in, interest) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (_seeds_in, seeds) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (_rows_in, rows) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (wishes_in, _wishes) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (jobs, jobs_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (connected_in, connected) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (requests, requests_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
@@ -163,6 +165,8 @@ impl Daemon {
             clock.clone(),
             wiring::server_config(config, run_id),
             ipc_records,
+            rows,
+            wishes_in,
             interest_in,
             ipc_events_in,
             Arc::clone(&ipc_counters),
@@ -372,7 +376,6 @@ fn announce(config: &Config, run_id: u64) {
     for warning in &config.warnings {
         log::warn!(target: TARGET, "{warning}");
     }
-    log::info!(target: TARGET, "this version serves books, quotes and trades; no candles, funding or fills");
     if config.recorder.as_ref().is_some_and(|recorder| recorder.enabled) {
         log::warn!(target: TARGET, "[recorder] is enabled, but this version has no recorder: nothing is journaled");
     }

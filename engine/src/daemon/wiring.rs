@@ -56,6 +56,10 @@ pub(super) fn server_config(config: &Config, run_id: u64) -> ipc::ServerConfig {
             orderbook_snapshots_per_symbol: retention.orderbook_snapshots_per_symbol as usize,
             trades_per_symbol: retention.trades_per_symbol as usize,
             quotes_per_symbol: retention.quotes_per_symbol as usize,
+            candles_4h_count: retention.candles_4h_count as usize,
+            candles_1h_count: retention.candles_1h_count as usize,
+            candles_15m_count: retention.candles_15m_count as usize,
+            candles_default_count: retention.candles_default_count as usize,
         },
         clients_max: config.daemon.max_clients as usize,
         clients_buffer_bytes: (config.daemon.clients_buffer_mib as usize) << 20,
@@ -71,15 +75,15 @@ pub(super) fn server_config(config: &Config, run_id: u64) -> ipc::ServerConfig {
     }
 }
 
-/// The streams that this version serves; the others are refused as `not_configured`.
-pub(super) const SERVED: [Stream; 3] = [Stream::Orderbook, Stream::Quotes, Stream::Trades];
-
 fn server_venue(venue: &VenueConfig) -> ipc::VenueConfig {
-    let served = |stream: &Stream| SERVED.contains(stream);
+    let mut streams = venue.channels.clone();
+    if venue.account_address.is_some() {
+        streams.push(Stream::Fills);
+    }
     ipc::VenueConfig {
         venue: venue.venue,
-        intervals: Vec::new(),
-        streams: venue.channels.iter().copied().filter(served).collect(),
+        intervals: venue.intervals.clone(),
+        streams,
         symbols: match &venue.symbols {
             Symbols::All => Vec::new(),
             Symbols::List(names) => names.clone(),
