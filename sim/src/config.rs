@@ -62,6 +62,10 @@ pub struct HyperliquidConfig {
     pub mids_interval_ms: i64,
     /// Time between `activeAssetCtx` frames.
     pub context_interval_ms: i64,
+    /// Time between `allDexsAssetCtxs` frames.
+    pub all_contexts_interval_ms: i64,
+    /// The shortest time between two frames of a candle; the last one of a period comes when it ends.
+    pub candle_interval_ms: i64,
     /// A connection on which the server sent nothing for this long is cut.
     pub idle_close_ms: i64,
     /// The shortest and longest time from a fatal subscription to the end of the connection.
@@ -84,6 +88,8 @@ impl Default for HyperliquidConfig {
             fast_book_interval_ms: 540,
             mids_interval_ms: 5_000,
             context_interval_ms: 1_000,
+            all_contexts_interval_ms: 13_600,
+            candle_interval_ms: 500,
             idle_close_ms: crate::limits::HYPERLIQUID_IDLE_CLOSE_MS,
             fatal_delay_ms: (100, 800),
             trades_replay: crate::limits::HYPERLIQUID_TRADES_REPLAY_MAX,
@@ -106,6 +112,10 @@ pub struct BinanceConfig {
     pub ping_interval_ms: i64,
     /// A connection whose client answered no ping for this long is cut.
     pub pong_timeout_ms: i64,
+    /// The shortest time between two frames of a kline stream; the closing frame comes when its period ends.
+    pub kline_interval_ms: i64,
+    /// Time between mark prices on the fast stream; the slow one takes three times as long.
+    pub mark_price_interval_ms: i64,
     /// Whether `@trade` shows the zero placeholders (`X: "NA"`).
     pub trade_placeholders: bool,
     /// Whether limits are enforced (they are always counted).
@@ -120,6 +130,8 @@ impl Default for BinanceConfig {
             playback: None,
             ping_interval_ms: 180_000,
             pong_timeout_ms: 600_000,
+            kline_interval_ms: 250,
+            mark_price_interval_ms: 1_000,
             trade_placeholders: false,
             enforce_limits: true,
         }

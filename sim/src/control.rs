@@ -98,6 +98,7 @@ fn counters(handle: &VenueHandle) -> Value {
         "messages_per_minute_max": counters.messages_per_minute_max,
         "rest_requests": counters.rest_requests,
         "rest_requests_by_path": counters.rest_requests_by_path,
+        "rest_weight_by_path": counters.rest_weight_by_path,
         "rest_weight_per_minute_max": counters.rest_weight_per_minute_max,
         "rest_429": counters.rest_429,
         "rest_418": counters.rest_418,

@@ -42,7 +42,9 @@ pub struct Counters {
     pub rest_requests: u64,
     /// REST requests received, by path (Hyperliquid: by `type`).
     pub rest_requests_by_path: BTreeMap<String, u64>,
-    /// Most REST weight used within one clock minute, refused requests included.
+    /// REST weight used since the start, by path (Hyperliquid: by `type`), refused requests and surcharges included.
+    pub rest_weight_by_path: BTreeMap<String, u64>,
+    /// Most REST weight used within one minute, refused requests included.
     pub rest_weight_per_minute_max: u64,
     /// Answers with status 429.
     pub rest_429: u64,
@@ -79,13 +81,22 @@ impl Counters {
         *self.limit_violations.entry(limit).or_default() += 1;
     }
 
-    /// Counts a REST request and what its minute has used with it.
-    pub fn count_rest(&mut self, path: &str, weight_used: u64) {
+    /// Counts a REST request, its weight, and what its minute has used with it.
+    pub fn count_rest(&mut self, path: &str, weight: u64, weight_used: u64) {
         self.rest_requests += 1;
+        self.count_weight(path, weight);
         self.rest_weight_per_minute_max = self.rest_weight_per_minute_max.max(weight_used);
         match self.rest_requests_by_path.get_mut(path) {
             Some(count) => *count += 1,
             None => drop(self.rest_requests_by_path.insert(path.to_owned(), 1)),
+        }
+    }
+
+    /// Counts the weight of a request, or what its rows add to it.
+    pub fn count_weight(&mut self, path: &str, weight: u64) {
+        match self.rest_weight_by_path.get_mut(path) {
+            Some(sum) => *sum += weight,
+            None => drop(self.rest_weight_by_path.insert(path.to_owned(), weight)),
         }
     }
 
@@ -144,6 +155,29 @@ pub struct MinuteWeight {
     used: u64,
 }
 
+/// Adds up a weight over the last minute, sliding.
+#[derive(Clone, Debug, Default)]
+pub struct SlidingWeight {
+    parts: VecDeque<(i64, u64)>,
+    used: u64,
+}
+
+impl SlidingWeight {
+    /// Adds a weight and returns what the minute before now has used with it.
+    pub fn add(&mut self, now_ms: i64, weight: u64) -> u64 {
+        while let Some((time_ms, gone)) = self.parts.front().copied() {
+            if now_ms - time_ms < MINUTE_MS {
+                break;
+            }
+            self.used -= gone;
+            self.parts.pop_front();
+        }
+        self.parts.push_back((now_ms, weight));
+        self.used += weight;
+        self.used
+    }
+}
+
 /// Milliseconds of a minute.
 pub const MINUTE_MS: i64 = 60_000;
 
@@ -176,5 +210,7 @@ mod tests {
         assert_eq!((weight.add(59_999, 5), weight.add(59_999, 5), weight.add(60_000, 1)), (5, 10, 1));
         assert_eq!(MinuteWeight::seconds_left(59_999), 1);
         assert_eq!(MinuteWeight::seconds_left(60_000), 60);
+        let mut sliding = SlidingWeight::default();
+        assert_eq!((sliding.add(0, 5), sliding.add(59_999, 5), sliding.add(60_000, 1)), (5, 10, 6));
     }
 }

@@ -25,6 +25,33 @@ pub fn push_fixed(text: &mut String, value_e8: i64, decimals: u32) {
     };
 }
 
+/// Appends a value that is so many decimals too large, with a number of decimals of which no digit may be lost.
+pub fn push_scaled(text: &mut String, value: i128, scale: u32, decimals: u32) {
+    use std::fmt::Write;
+    let one = 10u128.pow(scale);
+    let magnitude = value.unsigned_abs();
+    let sign = if value < 0 { "-" } else { "" };
+    let (whole, fraction) = (magnitude / one, magnitude % one);
+    let shown = fraction / 10u128.pow(scale.saturating_sub(decimals));
+    let width = decimals.min(scale) as usize;
+    // Writing into a String cannot fail.
+    let _ = if width == 0 {
+        write!(text, "{sign}{whole}")
+    } else {
+        write!(text, "{sign}{whole}.{shown:0width$}")
+    };
+}
+
+/// A value that is so many decimals too large, without trailing zeros, always with one decimal.
+pub fn trimmed_scaled(value: i128, scale: u32) -> String {
+    let mut text = String::new();
+    push_scaled(&mut text, value, scale, scale);
+    while text.ends_with('0') && !text.ends_with(".0") {
+        text.pop();
+    }
+    text
+}
+
 /// Appends a value as Hyperliquid writes it: no trailing zeros, but always one decimal (`84143.0`).
 pub fn push_trimmed(text: &mut String, value_e8: i64) {
     push_fixed(text, value_e8, SCALE_DECIMALS);
@@ -83,6 +110,16 @@ mod tests {
         assert_eq!(trimmed(8_414_300_000_000), "84143.0");
         assert_eq!(trimmed(441_000), "0.00441");
         assert_eq!(trimmed(0), "0.0");
+    }
+
+    #[test]
+    fn writes_wide_values_without_losing_a_digit() {
+        let mut text = String::new();
+        push_scaled(&mut text, 11_257_147_396_000_000_000_000, 16, 5);
+        assert_eq!(text, "1125714.73960");
+        assert_eq!(trimmed_scaled(-6_413_454, 10), "-0.0006413454");
+        assert_eq!(trimmed_scaled(41_610_295_396_949_653_625, 10), "4161029539.6949653625");
+        assert_eq!(trimmed_scaled(0, 10), "0.0");
     }
 
     #[test]

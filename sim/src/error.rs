@@ -49,6 +49,9 @@ pub enum SimError {
     /// The symbol does not exist at this venue.
     #[error("no symbol {0:?} at this venue")]
     UnknownSymbol(String),
+    /// The interval does not exist.
+    #[error("no interval {0:?}; there are 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h, 1d, 3d, 1w and 1M")]
+    UnknownInterval(String),
     /// The time or id asked for is no longer kept.
     #[error("{what} {asked} of {symbol} is older than what is kept (from {oldest})")]
     OutsideWindow {

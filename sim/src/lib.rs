@@ -49,8 +49,8 @@ pub use error::SimError;
 pub use faults::{CutHow, FAULT_FORMS, Fault};
 pub use hyperliquid::Hyperliquid;
 pub use market::{
-    Aggressor, Change, Instrument, Level, Market, MarketConfig, MarketHandle, Quote, Side, Trade, TruthBook,
-    Venue,
+    Aggressor, Change, Contract, Fill, Instrument, Interval, Level, Market, MarketConfig, MarketHandle,
+    NewFill, Quote, SettledFunding, Side, Trade, TruthBook, TruthCandle, TruthContext, TruthFunding, Venue,
 };
 pub use playback::PlaybackHandle;
 pub use protocol::Route;

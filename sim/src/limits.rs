@@ -21,6 +21,14 @@ pub const HYPERLIQUID_BOOK_LEVELS: usize = 20;
 pub const HYPERLIQUID_FAST_BOOK_LEVELS: usize = 5;
 /// Hyperliquid: trades replayed after a subscription (up to about 30 seen).
 pub const HYPERLIQUID_TRADES_REPLAY_MAX: usize = 30;
+/// Hyperliquid: candles of an interval that `candleSnapshot` knows, the running one included.
+pub const HYPERLIQUID_CANDLES_MAX: usize = 5000;
+/// Hyperliquid: rows of `fundingHistory` in one answer.
+pub const HYPERLIQUID_FUNDINGS_MAX: usize = 500;
+/// Hyperliquid: rows of `userFills` in one answer.
+pub const HYPERLIQUID_FILLS_MAX: usize = 2000;
+/// Hyperliquid: distinct users of user-specific subscriptions.
+pub const HYPERLIQUID_USERS_MAX: usize = 10;
 /// Hyperliquid: rows of `recentTrades` (about ten seen, not fixed).
 pub const HYPERLIQUID_RECENT_TRADES: usize = 10;
 
@@ -32,6 +40,8 @@ pub const BINANCE_MESSAGES_PER_SECOND_MAX: u64 = 10;
 pub const BINANCE_MESSAGES_PER_SECOND_CLOSE: u64 = 20;
 /// Binance: REST weight a UTC clock minute.
 pub const BINANCE_WEIGHT_PER_MINUTE_MAX: u64 = 2400;
+/// Binance: rows a `/klines` page holds at most.
+pub const BINANCE_KLINES_MAX: usize = 1500;
 /// Binance: rows an `/aggTrades` page holds at most.
 pub const BINANCE_AGG_TRADES_MAX: usize = 1000;
 /// Binance: how far back `/aggTrades` looks (two days enforced, documents vary).
@@ -72,6 +82,12 @@ pub const HISTORY_SEGMENTS_MAX: usize = 256;
 pub const HISTORY_TRADES_MAX: usize = 1_000_000;
 /// Quotes a symbol's history keeps at most: about 70 MB at worst.
 pub const HISTORY_QUOTES_MAX: usize = 1_000_000;
+/// Minutes with trades a symbol's candles keep by default: more than four days.
+pub const CANDLE_MINUTES_KEPT: usize = 6_000;
+/// Quarters of an hour with trades a symbol's candles keep: 200 days.
+pub const CANDLE_QUARTERS_MAX: usize = 20_000;
+/// Rows one question about candles is answered with at most.
+pub const CANDLE_ROWS_MAX: usize = 20_000;
 /// Levels a side a model's book never falls below while it trades.
 pub const BOOK_LEVELS_MIN: usize = 30;
 /// Records in the log of subscribe requests; later ones are only counted.

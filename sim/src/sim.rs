@@ -7,7 +7,7 @@ use crate::counters::{Counters, SharedCounters};
 use crate::error::SimError;
 use crate::faults::Fault;
 use crate::hyperliquid::Hyperliquid;
-use crate::market::{Market, MarketConfig, MarketHandle, Venue};
+use crate::market::{Interval, Market, MarketConfig, MarketHandle, NewFill, TruthCandle, Venue};
 use crate::playback::PlaybackHandle;
 use crate::playback::binance::BinancePlayback;
 use crate::playback::hyperliquid::HyperliquidPlayback;
@@ -79,6 +79,31 @@ impl VenueHandle {
     /// Starts the playback now.
     pub fn start_playback(&self) -> Result<(), SimError> {
         self.playback.as_ref().ok_or(SimError::NoPlayback(self.venue.name()))?.start();
+        self.remote.wake();
+        Ok(())
+    }
+
+    /// The candles of an interval (`1m`, `4h`, `1M`, …) whose periods begin from one time on and before another, as
+    /// far as they have begun; flat ones where nothing was traded, `closed` where nothing changes any more. While a
+    /// capture is played back: what its periods end with, played or not.
+    pub fn candles(
+        &self,
+        symbol: &str,
+        interval: &str,
+        from_ms: i64,
+        before_ms: i64,
+    ) -> Result<Vec<TruthCandle>, SimError> {
+        let interval =
+            Interval::from_name(interval).ok_or_else(|| SimError::UnknownInterval(interval.to_owned()))?;
+        match &self.playback {
+            Some(playback) => playback.candles(symbol, interval, from_ms, before_ms),
+            None => self.market.candles(symbol, interval, from_ms, before_ms),
+        }
+    }
+
+    /// Lets an account trade now: its trade is told to all, the fill to those who listen to the account.
+    pub fn add_fill(&self, symbol: &str, fill: NewFill) -> Result<(), SimError> {
+        self.market.add_fill(symbol, fill)?;
         self.remote.wake();
         Ok(())
     }

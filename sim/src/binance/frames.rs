@@ -125,39 +125,6 @@ pub fn trades(instrument: &Instrument, trade: &Trade, placeholders: bool, event_
     frames
 }
 
-/// The funding interval of every simulated symbol.
-const FUNDING_INTERVAL_MS: i64 = 8 * 3600 * 1000;
-/// The funding rate of every simulated symbol.
-const FUNDING_RATE: &str = "0.00010000";
-
-/// The next funding after a time.
-pub fn next_funding_ms(now_ms: i64) -> i64 {
-    (now_ms.div_euclid(FUNDING_INTERVAL_MS) + 1) * FUNDING_INTERVAL_MS
-}
-
-/// The mark and index prices of a mid price: the mark is the mid, the index a little off.
-fn mark_and_index(mid_e8: i64) -> (String, String) {
-    (fixed(mid_e8, 8), fixed(mid_e8 + mid_e8 / 2_500, 8))
-}
-
-/// A `markPriceUpdate` event.
-pub fn mark_price(symbol: &str, mid_e8: i64, now_ms: i64) -> String {
-    let (mark, index) = mark_and_index(mid_e8);
-    let next_ms = next_funding_ms(now_ms);
-    format!(
-        r#"{{"e":"markPriceUpdate","E":{now_ms},"s":"{symbol}","p":"{mark}","ap":"{mark}","P":"{index}","i":"{index}","r":"{FUNDING_RATE}","T":{next_ms},"st":1}}"#
-    )
-}
-
-/// A row of `/fapi/v1/premiumIndex`.
-pub fn premium_index(symbol: &str, mid_e8: i64, now_ms: i64) -> String {
-    let (mark, index) = mark_and_index(mid_e8);
-    let next_ms = next_funding_ms(now_ms);
-    format!(
-        r#"{{"symbol":"{symbol}","markPrice":"{mark}","indexPrice":"{index}","estimatedSettlePrice":"{index}","lastFundingRate":"{FUNDING_RATE}","interestRate":"0.00010000","nextFundingTime":{next_ms},"time":{now_ms}}}"#
-    )
-}
-
 /// One symbol of `/fapi/v1/exchangeInfo`.
 fn symbol_info(instrument: &Instrument) -> String {
     let Instrument { symbol, price_decimals, size_decimals, .. } = instrument;

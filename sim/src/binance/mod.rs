@@ -2,10 +2,14 @@
 //!
 //! The data come from the model or from a capture; everything else is the same.
 
+pub(crate) mod budget;
 mod control;
 pub(crate) mod frames;
+pub(crate) mod funding;
 pub(crate) mod hub;
+pub(crate) mod klines;
 mod publish;
+pub(crate) mod question;
 pub(crate) mod rest;
 pub(crate) mod streams;
 
@@ -20,9 +24,9 @@ use crate::protocol::{
     Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Route, Target,
     percent_decode, transport_fault,
 };
+use budget::Budget;
 use hub::{Connection, Hub};
 use publish::Publisher;
-use rest::Budget;
 
 enum Source {
     Model { market: MarketHandle, publisher: Publisher },
@@ -49,7 +53,7 @@ impl Binance {
         counters: SharedCounters,
         tick_ms: i64,
     ) -> Self {
-        let publisher = Publisher::new(&market.lock(), config.trade_placeholders);
+        let publisher = Publisher::new(&market.lock(), config);
         let instruments = market.instruments();
         Self::new(config, Source::Model { market, publisher }, &instruments, counters, tick_ms)
     }
@@ -214,7 +218,7 @@ impl Protocol for Binance {
     }
 
     fn request(&mut self, id: RequestId, request: &Request, now_ms: i64, out: &mut Vec<Action>) {
-        let (weight, question) = rest::question(request);
+        let (weight, question) = question::question(request);
         let used = match self.budget.admit(&request.target.path, weight, now_ms, &self.hub.counters) {
             Ok(used) => used,
             Err(refusal) => return out.push(Action::Respond(id, refusal)),
@@ -229,7 +233,7 @@ impl Protocol for Binance {
             },
         };
         if let Some(response) = response {
-            out.push(Action::Respond(id, rest::with_weight(response, used)));
+            out.push(Action::Respond(id, budget::with_weight(response, used)));
         }
     }
 

@@ -4,8 +4,11 @@
 //! whether or not anybody listened.
 
 use super::frames::{self, DepthIds};
+use super::funding;
 use super::hub::Hub;
+use super::klines::Klines;
 use super::streams::{DEPTH_SPEEDS, Kind, PARTIAL_LEVELS};
+use crate::config::BinanceConfig;
 use crate::market::{Change, Level, Market, MarketEvent, Side};
 use crate::protocol::Action;
 
@@ -22,18 +25,19 @@ struct Chain {
 /// Publishes a market.
 pub struct Publisher {
     chains: Vec<[Chain; DEPTH_SPEEDS.len()]>,
+    klines: Klines,
     mark_due_ms: i64,
+    mark_interval_ms: i64,
     trade_placeholders: bool,
     events: Vec<MarketEvent>,
 }
 
-/// Milliseconds between mark prices on the fast and the slow stream.
-const MARK_FAST_MS: i64 = 1_000;
-const MARK_SLOW_MS: i64 = 3_000;
+/// How many times rarer the slow mark price stream is than the fast one.
+const MARK_SLOW_TIMES: i64 = 3;
 
 impl Publisher {
     /// A publisher of a market as it stands.
-    pub fn new(market: &Market, trade_placeholders: bool) -> Self {
+    pub fn new(market: &Market, config: &BinanceConfig) -> Self {
         let now_ms = market.now_ms();
         let chains = (0..market.symbol_count())
             .map(|symbol| {
@@ -45,8 +49,15 @@ impl Publisher {
                 })
             })
             .collect();
-        let mark_due_ms = (now_ms.div_euclid(MARK_FAST_MS) + 1) * MARK_FAST_MS;
-        Self { chains, mark_due_ms, trade_placeholders, events: Vec::new() }
+        let mark_interval_ms = config.mark_price_interval_ms.max(1);
+        Self {
+            chains,
+            klines: Klines::new(config.kline_interval_ms, now_ms),
+            mark_due_ms: (now_ms.div_euclid(mark_interval_ms) + 1) * mark_interval_ms,
+            mark_interval_ms,
+            trade_placeholders: config.trade_placeholders,
+            events: Vec::new(),
+        }
     }
 
     /// Lets the market move on to now, and tells all who listen.
@@ -64,17 +75,24 @@ impl Publisher {
                 }
             }
         }
-        while self.mark_due_ms <= now_ms {
-            let at_ms = self.mark_due_ms;
-            self.mark_due_ms += MARK_FAST_MS;
+        self.klines.tick(market, hub, (now_ms, now_ms), out);
+        if self.mark_due_ms <= now_ms {
             // After a long pause only the newest is told.
-            if self.mark_due_ms > now_ms {
-                tell_marks(market, hub, at_ms, now_ms, out);
-            }
+            let at_ms = now_ms - now_ms.rem_euclid(self.mark_interval_ms);
+            self.mark_due_ms = at_ms + self.mark_interval_ms;
+            let slow_too = at_ms.div_euclid(self.mark_interval_ms) % MARK_SLOW_TIMES == 0;
+            tell_marks(market, hub, (at_ms, slow_too), now_ms, out);
         }
     }
 
-    fn tell(&self, market: &Market, hub: &mut Hub, event: MarketEvent, now_ms: i64, out: &mut Vec<Action>) {
+    fn tell(
+        &mut self,
+        market: &Market,
+        hub: &mut Hub,
+        event: MarketEvent,
+        now_ms: i64,
+        out: &mut Vec<Action>,
+    ) {
         match event {
             MarketEvent::Quote { symbol, quote } => {
                 let Some(stream) = hub.live(symbol, Kind::BookTicker) else { return };
@@ -83,7 +101,10 @@ impl Publisher {
                     hub.deliver(symbol, stream, &data, now_ms, out);
                 }
             }
+            // Accounts are not simulated at this venue; the trade is told.
+            MarketEvent::Fill { .. } => {}
             MarketEvent::Trade { symbol, trade } => {
+                self.klines.traded(symbol);
                 let instrument = market.instrument(symbol);
                 if let Some(stream) = hub.live(symbol, Kind::Trade) {
                     for data in frames::trades(instrument, &trade, self.trade_placeholders, now_ms) {
@@ -172,15 +193,21 @@ fn last_of_each(changes: &[Change], side: Side) -> Vec<Level> {
     levels
 }
 
-fn tell_marks(market: &Market, hub: &mut Hub, at_ms: i64, now_ms: i64, out: &mut Vec<Action>) {
+fn tell_marks(
+    market: &Market,
+    hub: &mut Hub,
+    (at_ms, slow_too): (i64, bool),
+    now_ms: i64,
+    out: &mut Vec<Action>,
+) {
     for symbol in 0..market.symbol_count() {
         for every_second in [true, false] {
-            if !every_second && at_ms % MARK_SLOW_MS != 0 {
+            if !every_second && !slow_too {
                 continue;
             }
             let Some(stream) = hub.live(symbol, Kind::MarkPrice { every_second }) else { continue };
-            let Some(mid_e8) = market.book(symbol).mid_e8() else { continue };
-            let data = frames::mark_price(&market.instrument(symbol).symbol, mid_e8, at_ms);
+            let Some(funding) = market.funding_at(symbol, at_ms) else { continue };
+            let data = funding::mark_price(market.instrument(symbol), &funding);
             hub.deliver(symbol, stream, &data, now_ms, out);
         }
     }

@@ -1,5 +1,6 @@
 //! Binance's stream names: what they mean and through which door they come.
 
+use crate::market::Interval;
 use crate::protocol::Route;
 
 /// What a stream of one symbol carries.
@@ -20,8 +21,8 @@ pub enum Kind {
         /// Every second.
         every_second: bool,
     },
-    /// Candles, by the index of the interval.
-    Kline(usize),
+    /// Candles; this venue has every interval.
+    Kline(Interval),
     /// A stream that exists but is not simulated; acknowledged, and silent.
     Unsimulated(Route),
 }
@@ -30,9 +31,6 @@ pub enum Kind {
 pub const DEPTH_SPEEDS: [(&str, i64); 4] = [("@0ms", 50), ("@100ms", 100), ("", 250), ("@500ms", 500)];
 /// The counts of partial depth streams.
 pub const PARTIAL_LEVELS: [usize; 3] = [5, 10, 20];
-/// The intervals of candles.
-pub const KLINE_INTERVALS: [&str; 15] =
-    ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"];
 
 const PARTIAL_BASE: usize = DEPTH_SPEEDS.len();
 const SINGLE_BASE: usize = PARTIAL_BASE + PARTIAL_LEVELS.len() * DEPTH_SPEEDS.len();
@@ -40,7 +38,7 @@ const KLINE_BASE: usize = SINGLE_BASE + 5;
 
 impl Kind {
     /// How many kinds have an index.
-    pub const COUNT: usize = KLINE_BASE + KLINE_INTERVALS.len();
+    pub const COUNT: usize = KLINE_BASE + Interval::COUNT;
 
     /// A small number of its own for each kind that is simulated.
     pub fn index(self) -> Option<usize> {
@@ -51,7 +49,7 @@ impl Kind {
             Self::AggTrade => SINGLE_BASE + 1,
             Self::Trade => SINGLE_BASE + 2,
             Self::MarkPrice { every_second } => SINGLE_BASE + 3 + usize::from(every_second),
-            Self::Kline(interval) => KLINE_BASE + interval,
+            Self::Kline(interval) => KLINE_BASE + interval.index(),
             Self::Unsimulated(_) => return None,
         })
     }
@@ -80,7 +78,7 @@ impl Kind {
             _ => {}
         }
         if let Some(interval) = text.strip_prefix("kline_") {
-            return KLINE_INTERVALS.iter().position(|name| *name == interval).map(Self::Kline);
+            return Interval::from_name(interval).map(Self::Kline);
         }
         let rest = text.strip_prefix("depth")?;
         if let Some(speed) = speed(rest) {
@@ -116,7 +114,7 @@ mod tests {
         assert_eq!(parse("btcusdt@depth@100ms"), Some(("btcusdt", Kind::Depth(1))));
         assert_eq!(parse("btcusdt@depth20@500ms"), Some(("btcusdt", Kind::PartialDepth(2, 3))));
         assert_eq!(parse("币安人生usdt@bookTicker"), Some(("币安人生usdt", Kind::BookTicker)));
-        assert_eq!(parse("btcusdt@kline_1M"), Some(("btcusdt", Kind::Kline(14))));
+        assert_eq!(parse("btcusdt@kline_1M"), Some(("btcusdt", Kind::Kline(Interval::Month1))));
         for misspelt in
             ["btcusdt", "btcusdt@bookticker", "btcusdt@depth7", "btcusdt@depth@1ms", "x@depth5@0ms"]
         {
@@ -134,7 +132,7 @@ mod tests {
         for suffix in ["@100ms", "", "@500ms"] {
             names.extend(PARTIAL_LEVELS.iter().map(|levels| format!("x@depth{levels}{suffix}")));
         }
-        names.extend(KLINE_INTERVALS.iter().map(|interval| format!("x@kline_{interval}")));
+        names.extend(Interval::all().map(|interval| format!("x@kline_{}", interval.name())));
         names.extend(
             ["bookTicker", "aggTrade", "trade", "markPrice", "markPrice@1s"].map(|kind| format!("x@{kind}")),
         );

@@ -2,7 +2,7 @@
 
 use super::subscription::Precision;
 use crate::config::KeyOrder;
-use crate::decimal::{SCALE_E8, push_trimmed, trimmed};
+use crate::decimal::{push_trimmed, trimmed};
 use crate::market::{Aggressor, Book, Instrument, Level, Quote, Side, Trade};
 use crate::random::Random;
 use std::fmt::Write;
@@ -147,6 +147,7 @@ pub fn bbo(coin: &str, quote: &Quote, order: KeyOrder) -> String {
 const HASH_DIGITS: usize = 64;
 const ADDRESS_DIGITS: usize = 40;
 
+/// Random hexadecimal digits.
 fn hexadecimal(random: &mut Random, digits: usize) -> String {
     let mut text = String::from("0x");
     while text.len() < digits + 2 {
@@ -154,6 +155,11 @@ fn hexadecimal(random: &mut Random, digits: usize) -> String {
     }
     text.truncate(digits + 2);
     text
+}
+
+/// The hash of a transaction; trades of one order share it, and its taker.
+pub fn hash(order_id: u64) -> String {
+    hexadecimal(&mut Random::seeded(order_id, 1), HASH_DIGITS)
 }
 
 /// One trade, as in `trades` frames and `recentTrades`.
@@ -197,28 +203,6 @@ pub fn mids<'a>(mids: impl Iterator<Item = (&'a str, i64)>) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// The context of a coin: simple, and true as far as the model knows.
-pub fn asset_context(instrument: &Instrument, book: &Book, base_volume_e8: i128, value_e8: i128) -> String {
-    let mid_e8 = book.mid_e8();
-    let mark = trimmed(mid_e8.unwrap_or(instrument.start_price_e8));
-    let text = |value_e8: i128| trimmed(i64::try_from(value_e8).unwrap_or(i64::MAX));
-    let (middle, impact, premium) = match (book.best(Side::Bid), book.best(Side::Ask)) {
-        (Some(bid), Some(ask)) => (
-            format!("\"{mark}\""),
-            format!(r#"["{}","{}"]"#, trimmed(bid.price_e8), trimmed(ask.price_e8)),
-            "\"0.0\"",
-        ),
-        _ => ("null".to_owned(), "null".to_owned(), "null"),
-    };
-    format!(
-        r#"{{"funding":"0.0000125","openInterest":"{}","prevDayPx":"{}","dayNtlVlm":"{}","premium":{premium},"oraclePx":"{mark}","markPx":"{mark}","midPx":{middle},"impactPxs":{impact},"dayBaseVlm":"{}"}}"#,
-        trimmed(1000 * SCALE_E8),
-        trimmed(instrument.start_price_e8),
-        text(value_e8),
-        text(base_volume_e8),
-    )
-}
-
 /// The answer to `meta`.
 pub fn meta(instruments: &[Instrument]) -> String {
     let universe: Vec<String> = instruments
@@ -243,6 +227,7 @@ pub const SPOT_META: &str = r#"{"universe":[],"tokens":[{"name":"USDC","szDecima
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decimal::SCALE_E8;
 
     #[test]
     fn coarse_levels_add_up_away_from_the_other_side() {

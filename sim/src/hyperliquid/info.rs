@@ -1,11 +1,12 @@
 //! Hyperliquid's `info` requests, over REST and over WebSocket `post`.
 
+use super::candles::Question;
 use super::frames::{self, BookForm, ShownBook};
-use super::publish::{self, Publisher};
 use super::subscription::precision;
+use super::{context, fills, publish};
 use crate::config::KeyOrder;
 use crate::faults::Disturbances;
-use crate::limits::{HYPERLIQUID_BOOK_LEVELS, HYPERLIQUID_RECENT_TRADES};
+use crate::limits::{HYPERLIQUID_BOOK_LEVELS, HYPERLIQUID_FUNDINGS_MAX, HYPERLIQUID_RECENT_TRADES};
 use crate::market::{Book, Market};
 use crate::protocol::Response;
 use serde_json::Value;
@@ -36,14 +37,16 @@ pub fn weight(kind: &str) -> u64 {
 
 /// The weight rows add to `recentTrades`.
 const ROWS_PER_WEIGHT: usize = 20;
+/// The weight rows add to `candleSnapshot`.
+pub const CANDLES_PER_WEIGHT: usize = 60;
 
 /// Answers from a model; with the weight the rows add.
 pub fn answer(
     request: &Value,
     market: &Market,
-    publisher: &Publisher,
     disturbances: &mut Disturbances,
     order: KeyOrder,
+    now_ms: i64,
 ) -> (Response, u64) {
     let coin = request.get("coin").and_then(Value::as_str);
     // Only the venue's own dex is simulated.
@@ -52,11 +55,7 @@ pub fn answer(
     match request.get("type").and_then(Value::as_str) {
         Some("meta" | "metaAndAssetCtxs" | "allMids") if foreign => (mistake(), 0),
         Some("meta") => json(meta(market)),
-        Some("metaAndAssetCtxs") => {
-            let contexts: Vec<String> =
-                (0..market.symbol_count()).map(|coin| publisher.context(market, coin)).collect();
-            json(format!("[{},[{}]]", meta(market), contexts.join(",")))
-        }
+        Some("metaAndAssetCtxs") => json(format!("[{},{}]", meta(market), context::of_dex(market, ""))),
         Some("spotMeta") => json(frames::SPOT_META.to_owned()),
         Some("perpDexs") => json("[null]".to_owned()),
         Some("allMids") => json(publish::mids(market)),
@@ -93,6 +92,29 @@ pub fn answer(
             let rows = trades.len().min(HYPERLIQUID_RECENT_TRADES);
             // Newest first.
             let body = frames::trades(coin, trades.range(trades.len() - rows..).rev(), order);
+            (Response::json(200, body), (rows / ROWS_PER_WEIGHT) as u64)
+        }
+        Some("candleSnapshot") => {
+            let question = match Question::parse(request, now_ms) {
+                Ok(question) => question,
+                Err(response) => return (response, 0),
+            };
+            let Some(index) = market.find(&question.coin) else { return (mistake(), 0) };
+            let rows = question.rows(market.candles(index), now_ms);
+            (question.answer(&rows, order), rows.len().div_ceil(CANDLES_PER_WEIGHT) as u64)
+        }
+        Some("fundingHistory") => {
+            let start_ms = request.get("startTime").and_then(Value::as_i64);
+            let (Some(coin), Some(start_ms)) = (coin, start_ms) else { return (unprocessable(), 0) };
+            let Some(index) = market.find(coin) else { return (mistake(), 0) };
+            let end_ms = request.get("endTime").and_then(Value::as_i64).unwrap_or(now_ms).min(now_ms);
+            let (body, rows) =
+                context::funding_history(market, index, start_ms, end_ms, HYPERLIQUID_FUNDINGS_MAX);
+            (Response::json(200, body), (rows / ROWS_PER_WEIGHT) as u64)
+        }
+        Some("userFills") => {
+            let Some(user) = request.get("user").and_then(Value::as_str) else { return (unprocessable(), 0) };
+            let (body, rows) = fills::newest_first(market.accounts().fills(user));
             (Response::json(200, body), (rows / ROWS_PER_WEIGHT) as u64)
         }
         _ => (unprocessable(), 0),

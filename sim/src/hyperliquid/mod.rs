@@ -2,14 +2,17 @@
 //!
 //! A mistake in a subscription is either answered (`channel: error`) or costs the connection, without a word.
 
+pub(crate) mod candles;
+mod context;
+mod fills;
 pub(crate) mod frames;
 pub(crate) mod hub;
-mod info;
+pub(crate) mod info;
 mod publish;
 mod subscription;
 
 use crate::config::{HyperliquidConfig, KeyOrder};
-use crate::counters::{MINUTE_MS, MinuteWeight, SharedCounters, SlidingCount, SubscribeRecord};
+use crate::counters::{MINUTE_MS, SharedCounters, SlidingCount, SlidingWeight, SubscribeRecord};
 use crate::error::SimError;
 use crate::faults::Fault;
 use crate::limits::{
@@ -31,7 +34,7 @@ use subscription::Refusal;
 pub(crate) use subscription::Subscription;
 
 enum Source {
-    Model { market: MarketHandle, publisher: Publisher },
+    Model { market: MarketHandle, publisher: Box<Publisher> },
     Playback(Box<HyperliquidPlayback>),
 }
 
@@ -39,7 +42,7 @@ enum Source {
 pub struct Hyperliquid {
     hub: Hub,
     source: Source,
-    weight: MinuteWeight,
+    weight: SlidingWeight,
     messages: SlidingCount,
     new_connections: SlidingCount,
     random: Random,
@@ -59,7 +62,7 @@ impl Hyperliquid {
         seed: u64,
         tick_ms: i64,
     ) -> Self {
-        let publisher = Publisher::new(&market.lock(), config);
+        let publisher = Box::new(Publisher::new(&market.lock(), config));
         let coins: Vec<String> =
             market.instruments().into_iter().map(|instrument| instrument.symbol).collect();
         let hub = Hub::new(coins.into_iter(), counters);
@@ -84,7 +87,7 @@ impl Hyperliquid {
         Self {
             hub,
             source,
-            weight: MinuteWeight::default(),
+            weight: SlidingWeight::default(),
             messages: SlidingCount::new(MINUTE_MS),
             new_connections: SlidingCount::new(MINUTE_MS),
             random: Random::seeded(seed, 0xFA7A1),
@@ -139,7 +142,7 @@ impl Hyperliquid {
             }
             self.hub.subscribe(id, subscription.clone());
             if let Source::Model { publisher, .. } = &mut self.source {
-                publisher.expect(id, subscription);
+                publisher.expect(id, subscription, &self.hub);
             }
         }
         self.hub.counters.lock().subscriptions = self.hub.subscribers.live();
@@ -191,11 +194,12 @@ impl Hyperliquid {
     /// Answers an `info` request within the limits.
     fn info(&mut self, request: &Value, now_ms: i64) -> Response {
         let kind = request.get("type").and_then(Value::as_str).unwrap_or("unreadable");
-        let used = self.weight.add(now_ms, info::weight(kind));
+        let weight = info::weight(kind);
+        let used = self.weight.add(now_ms, weight);
         let over = used > HYPERLIQUID_WEIGHT_PER_MINUTE_MAX;
         {
             let mut counters = self.hub.counters.lock();
-            counters.count_rest(kind, used);
+            counters.count_rest(kind, weight, used);
             if over {
                 counters.violate("hyperliquid REST weight");
             }
@@ -205,13 +209,18 @@ impl Hyperliquid {
             }
         }
         let (response, rows_weight) = match &self.source {
-            Source::Model { market, publisher } => {
+            Source::Model { market, .. } => {
                 let disturbances = &mut self.hub.disturbances;
-                info::answer(request, &market.lock(), publisher, disturbances, self.key_order)
+                info::answer(request, &market.lock(), disturbances, self.key_order, now_ms)
             }
-            Source::Playback(playback) => (playback.answer(request, now_ms), 0),
+            Source::Playback(playback) => playback.answer(request, now_ms),
         };
-        self.weight.add(now_ms, rows_weight);
+        if rows_weight > 0 {
+            let used = self.weight.add(now_ms, rows_weight);
+            let mut counters = self.hub.counters.lock();
+            counters.count_weight(kind, rows_weight);
+            counters.rest_weight_per_minute_max = counters.rest_weight_per_minute_max.max(used);
+        }
         response
     }
 }

@@ -1,12 +1,13 @@
 //! Turns Hyperliquid's market into frames: one clock for all books, quotes and trades per block.
 
+use super::candles::CandleFrames;
 use super::frames::{self, BookForm, ShownBook};
 use super::hub::Hub;
 use super::subscription::{Precision, Subscription};
+use super::{context, fills};
 use crate::config::{HyperliquidConfig, KeyOrder};
-use crate::decimal::SCALE_E8;
 use crate::limits::{HYPERLIQUID_BOOK_LEVELS, HYPERLIQUID_FAST_BOOK_LEVELS};
-use crate::market::{Level, Market, MarketEvent, Quote, Side, Trade};
+use crate::market::{Contract, Level, Market, MarketEvent, Quote, Side, Trade};
 use crate::protocol::{Action, ConnectionId};
 use std::collections::BTreeMap;
 
@@ -32,19 +33,14 @@ impl Clock {
     }
 }
 
-/// What was traded of a coin since the start.
-#[derive(Clone, Copy, Default)]
-struct Volume {
-    base_e8: i128,
-    value_e8: i128,
-}
-
 /// What one block brought.
 #[derive(Default)]
 struct Block {
     time_ms: i64,
     quotes: BTreeMap<usize, Quote>,
     trades: BTreeMap<usize, Vec<Trade>>,
+    /// The accounts that traded.
+    fills: Vec<usize>,
 }
 
 /// Publishes a market.
@@ -53,11 +49,12 @@ pub struct Publisher {
     fast_books: Clock,
     mids: Clock,
     contexts: Clock,
+    all_contexts: Clock,
+    candles: CandleFrames,
     order: KeyOrder,
     trades_replay: usize,
     /// The best last told, or last seen while nobody listened.
     tops: Vec<(Option<Level>, Option<Level>)>,
-    volumes: Vec<Volume>,
     /// Subscriptions that still wait for their first frame.
     fresh: Vec<(ConnectionId, Subscription)>,
     events: Vec<MarketEvent>,
@@ -73,24 +70,24 @@ impl Publisher {
             fast_books: Clock::new(config.fast_book_interval_ms, now_ms),
             mids: Clock::new(config.mids_interval_ms, now_ms),
             contexts: Clock::new(config.context_interval_ms, now_ms),
+            all_contexts: Clock::new(config.all_contexts_interval_ms, now_ms),
+            candles: CandleFrames::new(config.candle_interval_ms, now_ms, config.key_order),
             order: config.key_order,
             trades_replay: config.trades_replay,
             tops: (0..market.symbol_count()).map(top).collect(),
-            volumes: vec![Volume::default(); market.symbol_count()],
             fresh: Vec::new(),
             events: Vec::new(),
         }
     }
 
     /// Remembers that a subscription waits for its first frame.
-    pub fn expect(&mut self, id: ConnectionId, subscription: Subscription) {
+    pub fn expect(&mut self, id: ConnectionId, subscription: Subscription, hub: &Hub) {
+        if let Subscription::Candle(coin, interval) = &subscription
+            && let (Some(coin), Some(stream)) = (hub.coin(coin), hub.subscribers.find(&subscription.name()))
+        {
+            self.candles.listened(coin, *interval, stream);
+        }
         self.fresh.push((id, subscription));
-    }
-
-    /// The context of a coin.
-    pub fn context(&self, market: &Market, coin: usize) -> String {
-        let Volume { base_e8, value_e8 } = self.volumes[coin];
-        frames::asset_context(market.instrument(coin), market.book(coin), base_e8, value_e8)
     }
 
     /// Lets the market move on to now, and tells all who listen.
@@ -103,10 +100,7 @@ impl Publisher {
         market.step(now_ms, &mut events);
         let mut block = Block::default();
         for event in events.drain(..) {
-            let time_ms = match &event {
-                MarketEvent::Quote { quote, .. } => quote.time_ms,
-                MarketEvent::Trade { trade, .. } => trade.time_ms,
-            };
+            let time_ms = event.time_ms();
             if time_ms != block.time_ms {
                 self.tell_block(market, hub, &mut block, now_ms, out);
                 block.time_ms = time_ms;
@@ -114,16 +108,19 @@ impl Publisher {
             match event {
                 MarketEvent::Quote { symbol, quote } => drop(block.quotes.insert(symbol, quote)),
                 MarketEvent::Trade { symbol, trade } => block.trades.entry(symbol).or_default().push(trade),
+                MarketEvent::Fill { account, .. } => block.fills.push(account),
             }
         }
         self.tell_block(market, hub, &mut block, now_ms, out);
         self.events = events;
+        self.candles.tick(market, hub, now_ms, out);
 
         let fast = self.fast_books.strikes(now_ms);
         let full = self.books.strikes(now_ms);
         let mids = self.mids.strikes(now_ms);
         let contexts = self.contexts.strikes(now_ms);
-        if !(fast || full || mids || contexts) {
+        let all_contexts = self.all_contexts.strikes(now_ms);
+        if !(fast || full || mids || contexts || all_contexts) {
             return;
         }
         for at in 0..hub.streams.len() {
@@ -136,7 +133,12 @@ impl Publisher {
                 Subscription::Book { fast: false, .. } => full,
                 Subscription::AllMids => mids,
                 Subscription::AssetContext(_) => contexts,
-                Subscription::Bbo(_) | Subscription::Trades(_) | Subscription::Candle(..) => false,
+                Subscription::AllDexesContexts => all_contexts,
+                Subscription::Bbo(_)
+                | Subscription::Trades(_)
+                | Subscription::Candle(..)
+                | Subscription::UserFills { .. }
+                | Subscription::UserEvents(_) => false,
             };
             if due {
                 let (id, subscription) = (stream.id, stream.subscription.clone());
@@ -160,10 +162,22 @@ impl Publisher {
                 Some(frames::frame("allMids", &format!(r#"{{"mids":{mids}}}"#)))
             }
             Subscription::AssetContext(coin) => {
-                let context = self.context(market, market.find(coin)?);
-                Some(frames::frame("activeAssetCtx", &format!(r#"{{"coin":"{coin}","ctx":{context}}}"#)))
+                let index = market.find(coin)?;
+                let spot = matches!(market.instrument(index).contract, Contract::Spot { .. });
+                let channel = if spot { "activeSpotAssetCtx" } else { "activeAssetCtx" };
+                let context = context::context(market, index);
+                Some(frames::frame(channel, &format!(r#"{{"coin":"{coin}","ctx":{context}}}"#)))
             }
-            Subscription::Bbo(_) | Subscription::Trades(_) | Subscription::Candle(..) => None,
+            Subscription::AllDexesContexts => {
+                Some(frames::frame("allDexsAssetCtxs", &context::all_dexes(market)))
+            }
+            Subscription::UserFills { user, .. } => {
+                Some(fills::snapshot(user, market.accounts().fills(user)))
+            }
+            Subscription::Bbo(_)
+            | Subscription::Trades(_)
+            | Subscription::Candle(..)
+            | Subscription::UserEvents(_) => None,
         }
     }
 
@@ -236,12 +250,7 @@ impl Publisher {
             }
         }
         for (coin, mut trades) in std::mem::take(&mut block.trades) {
-            for trade in &trades {
-                let volume = &mut self.volumes[coin];
-                volume.base_e8 += i128::from(trade.size_e8);
-                volume.value_e8 +=
-                    i128::from(trade.size_e8) * i128::from(trade.price_e8) / i128::from(SCALE_E8);
-            }
+            self.candles.traded(market, hub, (coin, block.time_ms), now_ms, out);
             let name = &market.instrument(coin).symbol;
             let Some(stream) = hub.subscribers.find(&format!("trades:{name}")) else { continue };
             if hub.subscribers.of(stream).is_empty() {
@@ -251,6 +260,19 @@ impl Publisher {
             if !trades.is_empty() {
                 let data = frames::trades(name, trades.iter(), self.order);
                 hub.deliver(stream, name, frames::frame("trades", &data), now_ms, out);
+            }
+        }
+        for account in std::mem::take(&mut block.fills) {
+            let accounts = market.accounts();
+            let Some(fill) = accounts.last_fill(account) else { continue };
+            let user = accounts.user(account).to_ascii_lowercase();
+            for (name, text) in [
+                (format!("userFills:{user}"), fills::update(&user, fill)),
+                (format!("userEvents:{user}"), fills::event(fill)),
+            ] {
+                if let Some(stream) = hub.subscribers.find(&name) {
+                    hub.deliver(stream, &fill.symbol, text, now_ms, out);
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a Hyperliquid client may subscribe to: reading it, judging it, and giving it back with defaults filled in.
 
+use super::candles;
+use crate::market::Interval;
 use serde_json::Value;
 
 /// A book's precision: significant figures and mantissa.
@@ -39,11 +41,22 @@ pub enum Subscription {
     /// Trades.
     Trades(String),
     /// Candles of an interval.
-    Candle(String, String),
+    Candle(String, Interval),
     /// All mid prices.
     AllMids,
     /// Funding, open interest, marks.
     AssetContext(String),
+    /// The same of every coin of every dex, by position.
+    AllDexesContexts,
+    /// The fills of an account.
+    UserFills {
+        /// Its address.
+        user: String,
+        /// Whether fills of one order are told as one.
+        aggregate: bool,
+    },
+    /// What happens to an account.
+    UserEvents(String),
 }
 
 /// Why a subscription is not made.
@@ -55,9 +68,12 @@ pub enum Refusal {
     Fatal,
 }
 
-/// The intervals of candles.
-const CANDLE_INTERVALS: [&str; 14] =
-    ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1w", "1M"];
+/// Whether a text is an address.
+fn is_address(text: &str) -> bool {
+    const DIGITS: usize = 40;
+    text.strip_prefix("0x")
+        .is_some_and(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
 
 /// An optional whole number; an error if it is something else.
 fn optional_number(object: &Value, name: &str) -> Result<Option<u64>, Refusal> {
@@ -83,6 +99,10 @@ impl Subscription {
             let coin = text("coin")?;
             if knows(coin) { Ok(coin.to_owned()) } else { Err(Refusal::Fatal) }
         };
+        let address = || {
+            let user = text("user")?;
+            if is_address(user) { Ok(user.to_ascii_lowercase()) } else { Err(Refusal::Unreadable) }
+        };
         Ok(match text("type")? {
             "l2Book" => {
                 let precision = precision(object)?;
@@ -100,12 +120,17 @@ impl Subscription {
             "trades" => Self::Trades(coin()?),
             "activeAssetCtx" => Self::AssetContext(coin()?),
             "candle" => {
-                let interval = text("interval")?;
-                if !CANDLE_INTERVALS.contains(&interval) {
-                    return Err(Refusal::Unreadable);
-                }
-                Self::Candle(coin()?, interval.to_owned())
+                let interval =
+                    Interval::from_name(text("interval")?).filter(|interval| candles::has(*interval));
+                let interval = interval.ok_or(Refusal::Unreadable)?;
+                Self::Candle(coin()?, interval)
             }
+            "allDexsAssetCtxs" => Self::AllDexesContexts,
+            "userFills" => Self::UserFills {
+                user: address()?,
+                aggregate: object.get("aggregateByTime").and_then(Value::as_bool).unwrap_or(false),
+            },
+            "userEvents" => Self::UserEvents(address()?),
             "allMids" => match object.get("dex") {
                 None | Some(Value::Null) => Self::AllMids,
                 Some(Value::String(dex)) if dex.is_empty() => Self::AllMids,
@@ -129,9 +154,22 @@ impl Subscription {
             Self::Trades(coin) => format!(r#"{{"type":"trades","coin":"{coin}"}}"#),
             Self::AssetContext(coin) => format!(r#"{{"type":"activeAssetCtx","coin":"{coin}"}}"#),
             Self::Candle(coin, interval) => {
-                format!(r#"{{"type":"candle","coin":"{coin}","interval":"{interval}"}}"#)
+                format!(r#"{{"type":"candle","coin":"{coin}","interval":"{}"}}"#, interval.name())
             }
+            Self::AllDexesContexts => r#"{"type":"allDexsAssetCtxs"}"#.to_owned(),
+            Self::UserFills { user, aggregate } => {
+                format!(r#"{{"type":"userFills","user":"{user}","aggregateByTime":{aggregate}}}"#)
+            }
+            Self::UserEvents(user) => format!(r#"{{"type":"userEvents","user":"{user}"}}"#),
             Self::AllMids => r#"{"type":"allMids","dex":null}"#.to_owned(),
+        }
+    }
+
+    /// The account it is about, if it is about one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::UserFills { user, .. } | Self::UserEvents(user) => Some(user),
+            _ => None,
         }
     }
 
@@ -143,7 +181,7 @@ impl Subscription {
             | Self::Trades(coin)
             | Self::Candle(coin, _)
             | Self::AssetContext(coin) => coin,
-            Self::AllMids => "",
+            Self::AllMids | Self::AllDexesContexts | Self::UserFills { .. } | Self::UserEvents(_) => "",
         }
     }
 
@@ -160,7 +198,10 @@ impl Subscription {
             Self::Bbo(coin) => format!("bbo:{coin}"),
             Self::Trades(coin) => format!("trades:{coin}"),
             Self::AssetContext(coin) => format!("activeAssetCtx:{coin}"),
-            Self::Candle(coin, interval) => format!("candle:{coin}:{interval}"),
+            Self::Candle(coin, interval) => format!("candle:{coin}:{}", interval.name()),
+            Self::AllDexesContexts => "allDexsAssetCtxs".to_owned(),
+            Self::UserFills { user, .. } => format!("userFills:{user}"),
+            Self::UserEvents(user) => format!("userEvents:{user}"),
             Self::AllMids => "allMids".to_owned(),
         }
     }

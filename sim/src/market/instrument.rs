@@ -46,11 +46,19 @@ impl PriceGrid {
         match self {
             Self::Tick { tick_e8 } => tick_e8,
             Self::SignificantFigures { decimals_max } => {
-                let finest = SCALE_E8 / 10i64.pow(decimals_max.min(8));
+                let finest = Self::SignificantFigures { decimals_max }.finest_e8();
                 let digits = price_e8.max(1).ilog10() + 1;
                 let by_figures = 10i64.pow(digits.saturating_sub(SIGNIFICANT_FIGURES));
                 finest.max(by_figures.min(SCALE_E8))
             }
+        }
+    }
+
+    /// All allowed prices are multiples of this.
+    pub fn finest_e8(self) -> i64 {
+        match self {
+            Self::Tick { tick_e8 } => tick_e8,
+            Self::SignificantFigures { decimals_max } => SCALE_E8 / 10i64.pow(decimals_max.min(8)),
         }
     }
 
@@ -72,6 +80,27 @@ impl PriceGrid {
     }
 }
 
+/// What kind of contract a symbol is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contract {
+    /// A perpetual; on Hyperliquid of the venue's own dex or of a builder's.
+    Perpetual,
+    /// Binance: a perpetual on a stock or another traditional asset.
+    TradfiPerpetual,
+    /// Binance: a contract that is delivered at the end of a quarter.
+    Quarterly {
+        /// When it is delivered.
+        delivery_ms: i64,
+    },
+    /// Binance: a COIN-M perpetual, seen only in merged streams.
+    CoinPerpetual,
+    /// Hyperliquid: a spot pair, by its index in `spotMeta`.
+    Spot {
+        /// The index.
+        index: u32,
+    },
+}
+
 /// A symbol of a venue.
 #[derive(Clone, Debug)]
 pub struct Instrument {
@@ -89,6 +118,12 @@ pub struct Instrument {
     pub size_decimals: u32,
     /// Levels a side the book hovers about.
     pub book_levels: usize,
+    /// The kind of contract.
+    pub contract: Contract,
+    /// Hyperliquid: the builder's dex, empty for the venue's own.
+    pub dex: String,
+    /// Hours between fundings; 0: it has none.
+    pub funding_hours: u32,
 }
 
 impl Instrument {
@@ -108,6 +143,9 @@ impl Instrument {
     }
 }
 
+/// Hours between fundings at Binance, where nothing else is said.
+pub const BINANCE_FUNDING_HOURS: u32 = 8;
+
 /// A Binance symbol: the tick decides the decimals unless more are shown.
 fn binance(symbol: &str, price_e8: i64, tick_e8: i64, price_decimals: u32, size_decimals: u32) -> Instrument {
     Instrument {
@@ -118,6 +156,9 @@ fn binance(symbol: &str, price_e8: i64, tick_e8: i64, price_decimals: u32, size_
         price_decimals,
         size_decimals,
         book_levels: 0,
+        contract: Contract::Perpetual,
+        dex: String::new(),
+        funding_hours: BINANCE_FUNDING_HOURS,
     }
 }
 
@@ -137,6 +178,9 @@ pub fn hyperliquid(symbol: &str, price_e8: i64, size_decimals: u32) -> Instrumen
         price_decimals: HYPERLIQUID_PRICE_DECIMALS.saturating_sub(size_decimals),
         size_decimals,
         book_levels: 0,
+        contract: Contract::Perpetual,
+        dex: String::new(),
+        funding_hours: 1,
     }
 }
 
@@ -154,9 +198,9 @@ pub fn list(venue: Venue, count: usize, book_levels: usize, seed: u64) -> Vec<In
             binance("BTCUSDT", 8_309_160_000_000, 10_000_000, 2, 3),
             binance("ETHUSDT", 340_050_000_000, 1_000_000, 2, 3),
             binance("SOLUSDT", 18_342_000_000, 1_000_000, 4, 0),
-            binance("1000PEPEUSDT", 1_102_300, 10, 7, 0),
+            Instrument { funding_hours: 4, ..binance("1000PEPEUSDT", 1_102_300, 10, 7, 0) },
             Instrument { trading: false, ..binance("LUNAUSDT", 50_000_000, 10_000, 4, 0) },
-            binance("币安人生USDT", 12_345_000, 1_000, 5, 0),
+            Instrument { funding_hours: 1, ..binance("币安人生USDT", 12_345_000, 1_000, 5, 0) },
         ],
     };
     let mut random = Random::seeded(seed, 0x11_57);

@@ -3,18 +3,31 @@
 //! It promises: the same seed, symbols, rate and start give the same market, however the steps are cut; ids ascend
 //! over all symbols and leave holes; nothing here reads a clock.
 
+mod accounts;
 mod book;
+mod candle;
+mod candles;
+mod funding;
 mod history;
 mod instrument;
+mod interval;
 mod model;
+mod past;
 mod truth;
 
+pub use accounts::{Accounts, Fill, NewFill};
 pub use book::{Book, Level, Side};
+pub use candle::{Bar, TruthCandle};
+pub use candles::{CandleSource, Candles};
+pub use funding::{Funding, RATE_SCALE_E10, SettledFunding, TruthFunding};
 pub use history::{Aggressor, Change, History, Quote, Trade};
 pub(crate) use instrument::hyperliquid;
-pub use instrument::{Instrument, PriceGrid, Venue, list};
+pub use instrument::{BINANCE_FUNDING_HOURS, Contract, Instrument, PriceGrid, Venue, list};
+pub use interval::{DAY_MS, HOUR_MS, Interval, MINUTE_MS};
+pub use past::Past;
 pub use truth::{MarketHandle, TruthBook};
 
+use crate::limits::CANDLE_MINUTES_KEPT;
 use crate::random::Random;
 use model::{Moment, SymbolMarket};
 use std::cmp::Reverse;
@@ -33,18 +46,37 @@ pub struct MarketConfig {
     pub retention_ms: i64,
     /// Changes happen at multiples of this: 1 on Binance, a block on Hyperliquid.
     pub block_ms: i64,
+    /// How many past candles of each interval can be asked for, beside those of the simulation's own time.
+    pub past_periods: usize,
+    /// Minutes with trades whose own candles are kept; longer candles are kept much longer.
+    pub candle_minutes: usize,
 }
+
+/// Past candles of each interval by default: enough for 2000 of 15 minutes or an hour, and 1200 of 4 hours.
+const PAST_PERIODS: usize = 2_500;
 
 impl MarketConfig {
     /// The defaults of a venue.
     pub fn of(venue: Venue) -> Self {
         match venue {
-            Venue::Hyperliquid => {
-                Self { symbols: 5, rate_per_s: 50.0, book_levels: 300, retention_ms: 600_000, block_ms: 75 }
-            }
-            Venue::Binance => {
-                Self { symbols: 6, rate_per_s: 100.0, book_levels: 2500, retention_ms: 600_000, block_ms: 1 }
-            }
+            Venue::Hyperliquid => Self {
+                symbols: 5,
+                rate_per_s: 50.0,
+                book_levels: 300,
+                retention_ms: 600_000,
+                block_ms: 75,
+                past_periods: PAST_PERIODS,
+                candle_minutes: CANDLE_MINUTES_KEPT,
+            },
+            Venue::Binance => Self {
+                symbols: 6,
+                rate_per_s: 100.0,
+                book_levels: 2500,
+                retention_ms: 600_000,
+                block_ms: 1,
+                past_periods: PAST_PERIODS,
+                candle_minutes: CANDLE_MINUTES_KEPT,
+            },
         }
     }
 }
@@ -66,6 +98,26 @@ pub enum MarketEvent {
         /// The trade.
         trade: Trade,
     },
+    /// An account traded; its trade comes as well, just before.
+    Fill {
+        /// The symbol's index.
+        symbol: usize,
+        /// The account's index.
+        account: usize,
+        /// When.
+        time_ms: i64,
+    },
+}
+
+impl MarketEvent {
+    /// When it happened.
+    pub fn time_ms(&self) -> i64 {
+        match self {
+            Self::Quote { quote, .. } => quote.time_ms,
+            Self::Trade { trade, .. } => trade.time_ms,
+            Self::Fill { time_ms, .. } => *time_ms,
+        }
+    }
 }
 
 /// The venue-wide update ids.
@@ -88,6 +140,30 @@ impl Ids {
     }
 }
 
+/// What Hyperliquid tells of a coin every second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TruthContext {
+    /// Mark, oracle, premium and funding; the prices are those of the last full three seconds.
+    pub funding: TruthFunding,
+    /// The middle of the best prices; none while a side is empty.
+    pub mid_e8: Option<i64>,
+    /// The impact prices: the best bid and ask.
+    pub impact_e8: Option<(i64, i64)>,
+    /// The open interest in base units.
+    pub open_interest_e8: i64,
+    /// The price a day ago.
+    pub day_ago_e8: i64,
+    /// The base volume of the last day.
+    pub day_base_e8: i128,
+    /// The quote volume of the last day.
+    pub day_quote_e16: i128,
+}
+
+/// How often mark and oracle prices are refreshed in contexts.
+const CONTEXT_REFRESH_MS: i64 = 3_000;
+/// About so many lots are open.
+const TYPICAL_OPEN_LOTS: i64 = 3_000_000;
+
 /// A venue's market.
 pub struct Market {
     venue: Venue,
@@ -99,6 +175,9 @@ pub struct Market {
     now_ms: i64,
     rate_per_s: f64,
     block_ms: i64,
+    accounts: Accounts,
+    /// Fills asked for, to happen at the next block.
+    asked: Vec<(usize, NewFill)>,
 }
 
 const US_PER_MS: i64 = 1000;
@@ -126,8 +205,7 @@ impl Market {
         let mut symbols = Vec::with_capacity(instruments.len());
         for (index, instrument) in instruments.into_iter().enumerate() {
             let start = (ids.take(), start_ms);
-            let mut symbol =
-                SymbolMarket::new(venue, index, instrument, venue_seed, start, config.retention_ms);
+            let mut symbol = SymbolMarket::new(venue, index, instrument, venue_seed, start, config);
             if symbol.instrument.trading && config.rate_per_s > 0.0 {
                 let first_us = start_ms * US_PER_MS + symbol.pause_us(config.rate_per_s);
                 queue.push(Reverse((first_us, index)));
@@ -139,7 +217,18 @@ impl Market {
             .enumerate()
             .map(|(index, symbol)| (symbol.instrument.symbol.clone(), index))
             .collect();
-        Self { venue, symbols, index, queue, ids, now_ms: start_ms, rate_per_s: config.rate_per_s, block_ms }
+        Self {
+            venue,
+            symbols,
+            index,
+            queue,
+            ids,
+            now_ms: start_ms,
+            rate_per_s: config.rate_per_s,
+            block_ms,
+            accounts: Accounts::default(),
+            asked: Vec::new(),
+        }
     }
 
     /// Lets time pass up to `now_ms`; whole blocks only. What happened is appended to `events`, in order.
@@ -157,7 +246,79 @@ impl Market {
             symbol.event(&mut Moment { time_ms, ids: &mut self.ids, events });
             self.queue.push(Reverse((due_us + symbol.pause_us(self.rate_per_s), index)));
         }
+        if block_now_ms > self.now_ms || self.block_ms == 1 {
+            self.fill(block_now_ms.max(self.now_ms), events);
+        }
         self.now_ms = self.now_ms.max(block_now_ms);
+    }
+
+    /// Lets the fills asked for happen.
+    fn fill(&mut self, time_ms: i64, events: &mut Vec<MarketEvent>) {
+        for (symbol, fill) in std::mem::take(&mut self.asked) {
+            let mut moment = Moment { time_ms, ids: &mut self.ids, events: &mut *events };
+            let trade = self.symbols[symbol].trade_at(&fill, &mut moment);
+            let name = &self.symbols[symbol].instrument.symbol;
+            let account = self.accounts.filled(name, &fill, &trade);
+            events.push(MarketEvent::Fill { symbol, account, time_ms });
+        }
+    }
+
+    /// Asks for a fill of an account; it happens, and is traded, at the next block.
+    pub fn ask_fill(&mut self, symbol: usize, fill: NewFill) {
+        self.asked.push((symbol, fill));
+    }
+
+    /// The accounts and their fills.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The candles of a symbol.
+    pub fn candles(&self, symbol: usize) -> &Candles {
+        &self.symbols[symbol].candles
+    }
+
+    /// Mark, index and funding of a symbol at a time within the window; none while there never was a quote.
+    pub fn funding_at(&self, symbol: usize, time_ms: i64) -> Option<TruthFunding> {
+        let of = &self.symbols[symbol];
+        let quote = of.history.quote_at_time(time_ms).or_else(|| of.history.quotes().next().copied())?;
+        let mid_e8 = match (quote.bid, quote.ask) {
+            (Some(bid), Some(ask)) => (bid.price_e8 + ask.price_e8) / 2,
+            (one, other) => one.or(other).map_or(of.instrument.start_price_e8, |level| level.price_e8),
+        };
+        Some(of.funding.at(time_ms, mid_e8))
+    }
+
+    /// A symbol's context now, as Hyperliquid tells it.
+    pub fn context(&self, symbol: usize) -> TruthContext {
+        let of = &self.symbols[symbol];
+        let (day_base_e8, day_quote_e16) = of.candles.day_volumes(self.now_ms);
+        let day_ago_ms = (self.now_ms - DAY_MS).div_euclid(MINUTE_MS) * MINUTE_MS;
+        let (bid, ask) = (of.book.best(Side::Bid), of.book.best(Side::Ask));
+        let refreshed_ms = self.now_ms - self.now_ms.rem_euclid(CONTEXT_REFRESH_MS);
+        let estimate = self.funding_at(symbol, self.now_ms);
+        let prices = self.funding_at(symbol, refreshed_ms).or(estimate);
+        let funding = match (estimate, prices) {
+            (Some(estimate), Some(prices)) => {
+                TruthFunding { rate_e10: estimate.rate_e10, time_ms: estimate.time_ms, ..prices }
+            }
+            _ => of.funding.at(self.now_ms, of.instrument.start_price_e8),
+        };
+        let typical_e8 = of.instrument.lot_e8().saturating_mul(TYPICAL_OPEN_LOTS);
+        TruthContext {
+            funding,
+            mid_e8: of.book.mid_e8(),
+            impact_e8: bid.zip(ask).map(|(bid, ask)| (bid.price_e8, ask.price_e8)),
+            open_interest_e8: of.funding.open_interest_e8(self.now_ms, typical_e8),
+            day_ago_e8: of.candles.price_before(day_ago_ms).unwrap_or(of.instrument.start_price_e8),
+            day_base_e8,
+            day_quote_e16,
+        }
+    }
+
+    /// The dice of a symbol's funding.
+    pub fn funding(&self, symbol: usize) -> &Funding {
+        &self.symbols[symbol].funding
     }
 
     /// Which venue.
@@ -208,5 +369,19 @@ impl Market {
     /// The history of a symbol.
     pub fn history(&self, symbol: usize) -> &History {
         &self.symbols[symbol].history
+    }
+}
+
+impl CandleSource for Market {
+    fn symbol_count(&self) -> usize {
+        self.symbols.len()
+    }
+
+    fn instrument(&self, symbol: usize) -> &Instrument {
+        &self.symbols[symbol].instrument
+    }
+
+    fn candle(&self, symbol: usize, interval: Interval, open_ms: i64, now_ms: i64) -> Option<TruthCandle> {
+        self.symbols[symbol].candles.candle(interval, open_ms, now_ms)
     }
 }

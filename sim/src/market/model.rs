@@ -3,10 +3,15 @@
 //! It promises: the book is never crossed; a quote is made at every change of the best, and only then; a trade
 //! takes exactly what it takes from the best level of its moment. It owns no clock: time comes in with each event.
 
+use super::accounts::NewFill;
 use super::book::{Book, Level, Side};
+use super::candles::Candles;
+use super::funding::Funding;
 use super::history::{Aggressor, Change, History, Quote, Trade};
 use super::instrument::{Instrument, Venue};
-use super::{Ids, MarketEvent};
+use super::interval::MINUTE_MS;
+use super::past::Past;
+use super::{Ids, MarketConfig, MarketEvent};
 use crate::decimal::SCALE_E8;
 use crate::limits::BOOK_LEVELS_MIN;
 use crate::random::Random;
@@ -42,6 +47,10 @@ pub struct SymbolMarket {
     pub book: Book,
     /// What it was.
     pub history: History,
+    /// Its candles, those before the simulation's start too.
+    pub candles: Candles,
+    /// Its funding.
+    pub funding: Funding,
     /// The id of its last change.
     pub last_update_id: u64,
     symbol: usize,
@@ -63,34 +72,43 @@ pub struct Moment<'a> {
 }
 
 impl SymbolMarket {
-    /// A symbol with a full book around its start price.
+    /// A symbol with a full book around the price its past ends with.
     pub fn new(
         venue: Venue,
         symbol: usize,
-        instrument: Instrument,
+        mut instrument: Instrument,
         seed: u64,
         start: (u64, i64),
-        retention_ms: i64,
+        config: &MarketConfig,
     ) -> Self {
         let (update_id, start_ms) = start;
+        let past = instrument.trading.then(|| Past::new(venue, symbol, &instrument, seed));
+        if let Some(past) = &past {
+            instrument.start_price_e8 = past.price_before(start_ms - start_ms.rem_euclid(MINUTE_MS));
+        }
+        let first_trade_id = past.as_ref().map_or(1, |past| past.id_after(start_ms));
+        let unit_e8 = if venue == Venue::Binance { 1 } else { instrument.grid.finest_e8() };
+        let funding = Funding::new(seed, &instrument.symbol, instrument.funding_hours, unit_e8);
+        let candles = Candles::new(venue, past, start_ms, config.past_periods, config.candle_minutes);
         let mut random = Random::seeded(seed, symbol as u64 + 1);
         let book = if instrument.trading { first_book(&instrument, &mut random) } else { Book::default() };
-        let mut history = History::new(&book, update_id, start_ms, retention_ms);
+        let mut history = History::new(&book, update_id, start_ms, config.retention_ms);
         let (bid, ask) = (book.best(Side::Bid), book.best(Side::Ask));
         history.push_quote(Quote { update_id, time_ms: start_ms, bid, ask });
         let fair_e8 = book.mid_e8().unwrap_or(instrument.start_price_e8) as f64;
-        let next_trade_id = 5_000_000_000 + random.below(1_000_000_000);
         let next_aggregate_id = 2_000_000_000 + random.below(1_000_000_000);
         Self {
             instrument,
             book,
             history,
+            candles,
+            funding,
             last_update_id: update_id,
             symbol,
             venue,
             random,
             fair_e8,
-            next_trade_id,
+            next_trade_id: first_trade_id,
             next_aggregate_id,
         }
     }
@@ -187,9 +205,29 @@ impl SymbolMarket {
             let orders = if left_e8 == 0 { 0 } else { best.orders.div_ceil(2) };
             let update_id = self.set(side, Level { size_e8: left_e8, orders, ..best }, moment);
             let trade = self.trade(aggressor, best.price_e8, taken_e8, (order_id, update_id), moment.time_ms);
-            self.history.push_trade(trade);
-            moment.events.push(MarketEvent::Trade { symbol: self.symbol, trade });
+            self.tell(trade, moment);
         }
+    }
+
+    fn tell(&mut self, trade: Trade, moment: &mut Moment) {
+        self.history.push_trade(trade);
+        self.candles.add(&trade);
+        moment.events.push(MarketEvent::Trade { symbol: self.symbol, trade });
+    }
+
+    /// Lets an account trade at the best price of its side, whatever rests there.
+    pub fn trade_at(&mut self, fill: &NewFill, moment: &mut Moment) -> Trade {
+        let buys = fill.bought == fill.taker;
+        let (aggressor, side) = if buys { (Aggressor::Buy, Side::Ask) } else { (Aggressor::Sell, Side::Bid) };
+        let best = self.book.best(side).map_or(self.instrument.start_price_e8, |level| level.price_e8);
+        let order_id = self.random.next_u64();
+        let size_e8 = fill.size_e8.max(self.instrument.lot_e8());
+        let price_e8 = fill.price_e8.unwrap_or(best);
+        let mut trade =
+            self.trade(aggressor, price_e8, size_e8, (order_id, moment.ids.take()), moment.time_ms);
+        trade.size_e8 = size_e8;
+        self.tell(trade, moment);
+        trade
     }
 
     fn trade(

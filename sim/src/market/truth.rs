@@ -1,6 +1,9 @@
 //! Questions about what a market really was, answered exactly or with a clear error.
 
-use super::{Book, Change, Instrument, Level, Market, Quote, Side, Trade};
+use super::{
+    Book, Change, Fill, Instrument, Interval, Level, Market, NewFill, Quote, SettledFunding, Side, Trade,
+    TruthCandle, TruthContext, TruthFunding,
+};
 use crate::error::SimError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,6 +135,61 @@ impl MarketHandle {
             let wanted = |trade: &&Trade| (first_id..=last_id).contains(&trade.id);
             Ok(history.trades().iter().filter(wanted).copied().collect())
         })
+    }
+
+    /// The candles of the periods that begin from one time on and before another, as far as they have begun and can
+    /// be told; flat ones where nothing was traded. `closed` says which are final.
+    pub fn candles(
+        &self,
+        symbol: &str,
+        interval: Interval,
+        from_ms: i64,
+        before_ms: i64,
+    ) -> Result<Vec<TruthCandle>, SimError> {
+        self.ask(symbol, |market, index| {
+            Ok(market.candles(index).rows(interval, from_ms, before_ms.saturating_sub(1), market.now_ms()))
+        })
+    }
+
+    /// Mark, index and funding at a time within the window.
+    pub fn funding_at(&self, symbol: &str, time_ms: i64) -> Result<TruthFunding, SimError> {
+        self.ask(symbol, |market, index| {
+            reached(symbol, "time_ms", time_ms, market.now_ms())?;
+            let oldest_ms = oldest_quote(market, index).time_ms;
+            let old = || outside(symbol, "time_ms", time_ms, oldest_ms);
+            market.funding_at(index, time_ms).filter(|_| time_ms >= oldest_ms).ok_or_else(old)
+        })
+    }
+
+    /// A symbol's context now, as Hyperliquid tells it.
+    pub fn context(&self, symbol: &str) -> Result<TruthContext, SimError> {
+        self.ask(symbol, |market, index| Ok(market.context(index)))
+    }
+
+    /// What was settled from one time on and before another, oldest first.
+    pub fn fundings(
+        &self,
+        symbol: &str,
+        from_ms: i64,
+        before_ms: i64,
+    ) -> Result<Vec<SettledFunding>, SimError> {
+        self.ask(symbol, |market, index| {
+            let to_ms = (before_ms - 1).min(market.now_ms());
+            Ok(market.funding(index).settled(from_ms, to_ms, usize::MAX))
+        })
+    }
+
+    /// Lets an account trade at the next block; the fill is told to it, and the trade to all.
+    pub fn add_fill(&self, symbol: &str, fill: NewFill) -> Result<(), SimError> {
+        let mut market = self.lock();
+        let index = market.find(symbol).ok_or_else(|| SimError::UnknownSymbol(symbol.to_owned()))?;
+        market.ask_fill(index, fill);
+        Ok(())
+    }
+
+    /// The fills of an account so far, oldest first.
+    pub fn fills(&self, user: &str) -> Vec<Fill> {
+        self.lock().accounts().fills(user).to_vec()
     }
 
     /// Every change kept, oldest first.

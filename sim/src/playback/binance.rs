@@ -4,17 +4,23 @@
 //! `trade` events are served as `aggTrade` too, one to one. A depth snapshot asked for before its place in the
 //! capture is answered when the playback gets there; later ones show the book that the capture has led to by then.
 
+use super::finals::Finals;
 use super::kept_book::KeptBook;
+use super::klines::PlayedKlines;
 use super::{Line, PlaybackHandle, Played, Player, read_capture};
 use crate::binance::frames;
 use crate::binance::hub::Hub;
-use crate::binance::rest::{self, AggTradesQuery, Question};
+use crate::binance::klines::{self, Klines};
+use crate::binance::question::{self, AggTradesQuery, KlinesQuery, Question};
 use crate::binance::streams::{self, DEPTH_SPEEDS, Kind};
+use crate::binance::{budget, funding, rest};
 use crate::config::PlaybackConfig;
 use crate::decimal::parse_e8;
 use crate::error::SimError;
 use crate::limits::{PLAYBACK_BACKLOG_BYTES, PLAYBACK_REST_WAIT_MS};
-use crate::market::{Instrument, PriceGrid, Venue, list};
+use crate::market::{
+    Aggressor, BINANCE_FUNDING_HOURS, Bar, Contract, Funding, Instrument, PriceGrid, Trade, Venue, list,
+};
 use crate::protocol::{Action, Backlog, Request, RequestId, Response, Target};
 use crate::subscribers::StreamId;
 use serde_json::{Value, json};
@@ -25,6 +31,8 @@ enum Item {
     Event {
         symbol: usize,
         kind: Kind,
+        /// The venue's time as far as candles go: trades come in order, other streams a little early or late.
+        clock_ms: i64,
         data: String,
     },
     Snapshot {
@@ -69,6 +77,10 @@ struct Tape {
     asked: HashSet<String>,
     held: Vec<Held>,
     trades: HashMap<String, Vec<PlayedTrade>>,
+    /// The candles as far as played.
+    klines: PlayedKlines,
+    /// When candles are told, in capture time.
+    kline_clock: Option<Klines>,
 }
 
 /// The text of a member that is the last one of an object: `{…,"data":TEXT}`.
@@ -88,6 +100,7 @@ impl BinancePlayback {
     pub fn open(config: &PlaybackConfig, handle: PlaybackHandle) -> Result<Self, SimError> {
         let lines = read_capture(&config.path)?;
         let tape = Tape::new(&lines, config)?;
+        handle.set_finals(tape.finals());
         let times_ns = lines.iter().map(|line| line.recv_ns).collect();
         Ok(Self { player: Player::new(config.clone(), times_ns, handle), tape })
     }
@@ -135,7 +148,9 @@ impl BinancePlayback {
             }
             Question::AggTrades(query) if !known(&query.symbol) => rest::invalid_symbol(),
             Question::AggTrades(query) => self.tape.agg_trades(query),
+            Question::Klines(query) => self.tape.klines(query),
             Question::PremiumIndex { symbol } => self.tape.premium_index(symbol.as_deref(), now_ms),
+            Question::FundingInfo | Question::FundingRates(_) => Response::json(200, "[]"),
         })
     }
 }
@@ -153,6 +168,8 @@ impl Tape {
             asked: HashSet::new(),
             held: Vec::new(),
             trades: HashMap::new(),
+            klines: PlayedKlines::default(),
+            kline_clock: None,
         };
         for (at, line) in lines.iter().enumerate() {
             let item = tape.item(line).map_err(|reason| bad(at, reason))?;
@@ -168,7 +185,20 @@ impl Tape {
                     only.clone().ok_or_else(|| bad(at, "a snapshot without symbol among several symbols"))?;
             }
         }
+        tape.klines = PlayedKlines::new(tape.instruments.clone());
         Ok(tape)
+    }
+
+    /// The candles the whole capture leads to.
+    fn finals(&self) -> Finals {
+        let mut klines = PlayedKlines::new(self.instruments.clone());
+        for item in &self.items {
+            if let Item::Event { symbol, kind, clock_ms, data } = item {
+                klines.pass(*clock_ms);
+                learn(&mut klines, *symbol, *kind, data);
+            }
+        }
+        klines.finals()
     }
 
     fn item(&mut self, line: &Line) -> Result<Item, &'static str> {
@@ -195,7 +225,12 @@ impl Tape {
         let data = last_member(json, "data").ok_or("an event without data")?;
         let (stream_symbol, kind) = streams::parse(stream).ok_or("a stream name that does not exist")?;
         let symbol = self.symbol(&stream_symbol.to_uppercase(), data);
-        Ok(Item::Event { symbol, kind, data: data.to_owned() })
+        let begin = data.find("\"E\":").map_or(0, |at| at + 4);
+        let digits: String = data[begin..].chars().take_while(char::is_ascii_digit).collect();
+        let event_ms: i64 = digits.parse().unwrap_or(0);
+        let is_trade = matches!(kind, Kind::Trade | Kind::AggTrade);
+        let clock_ms = if is_trade { event_ms } else { event_ms - STREAMS_APART_MS };
+        Ok(Item::Event { symbol, kind, clock_ms, data: data.to_owned() })
     }
 
     /// The index of a symbol; a new one is described as truthfully as its first event allows.
@@ -228,18 +263,27 @@ impl Tape {
                 }
                 for held in self.held.extract_if(.., |held| held.symbol == *symbol) {
                     let response = Response::json(200, cut_to(body, held.limit));
-                    out.push(Action::Respond(held.id, rest::with_weight(response, held.weight_used)));
+                    out.push(Action::Respond(held.id, budget::with_weight(response, held.weight_used)));
                 }
                 self.books.entry(symbol.clone()).or_default().load(body);
                 Played::Claimed
             }
-            Item::Event { symbol, kind, data } => {
+            Item::Event { symbol, kind, clock_ms, data } => {
                 let mut targets = targets(hub, *symbol, *kind);
                 let full = |id: &u64| backlog.backlog_bytes(*id) > PLAYBACK_BACKLOG_BYTES;
                 if targets.iter().any(|(stream, _)| hub.subscribers.of(*stream).iter().any(full)) {
                     return Played::Waits;
                 }
                 let name = &self.instruments[*symbol].symbol;
+                self.klines.pass(*clock_ms);
+                let clock_ms = self.klines.clock_ms();
+                let clock = self.kline_clock.get_or_insert_with(|| Klines::new(KLINE_INTERVAL_MS, clock_ms));
+                // Before the event: a period it does not belong to ends first.
+                clock.tick(&self.klines, hub, (clock_ms, now_ms), out);
+                if matches!(kind, Kind::Trade | Kind::AggTrade) {
+                    clock.traded(*symbol);
+                }
+                learn(&mut self.klines, *symbol, *kind, data);
                 if matches!(kind, Kind::Depth(_)) {
                     self.books.entry(name.clone()).or_default().event(data);
                 }
@@ -269,10 +313,22 @@ impl Tape {
         let played = self.trades.get(&query.symbol).map(Vec::as_slice).unwrap_or_default();
         let asked: Vec<&str> = played
             .iter()
-            .filter(|trade| rest::is_asked(query, trade.id, trade.time_ms))
+            .filter(|trade| question::is_asked(query, trade.id, trade.time_ms))
             .map(|trade| trade.row.as_str())
             .collect();
-        Response::json(200, format!("[{}]", rest::page(asked, query).join(",")))
+        Response::json(200, format!("[{}]", question::page(asked, query).join(",")))
+    }
+
+    fn klines(&self, query: &KlinesQuery) -> Response {
+        let named = |instrument: &Instrument| instrument.symbol == query.symbol;
+        let Some(symbol) = self.instruments.iter().position(named) else { return rest::invalid_symbol() };
+        let (from_ms, to_ms) = (query.start_ms.unwrap_or(0), query.end_ms.unwrap_or(i64::MAX - 1));
+        let mut rows = self.klines.rows(symbol, query.interval, from_ms, to_ms);
+        if query.start_ms.is_none() {
+            rows.drain(..rows.len().saturating_sub(query.limit));
+        }
+        rows.truncate(query.limit);
+        Response::json(200, klines::rows(&self.instruments[symbol], &rows))
     }
 
     /// The last trade's price stands for the mark.
@@ -280,7 +336,8 @@ impl Tape {
         let row = |instrument: &Instrument| {
             let last = self.trades.get(&instrument.symbol).and_then(|trades| trades.last());
             let price_e8 = last.map_or(instrument.start_price_e8, |trade| trade.price_e8);
-            frames::premium_index(&instrument.symbol, price_e8, now_ms)
+            let funding = Funding::new(0, &instrument.symbol, instrument.funding_hours, 1);
+            funding::premium_index(&instrument.symbol, &funding.at(now_ms, price_e8))
         };
         match symbol {
             Some(symbol) => match self.instruments.iter().find(|instrument| instrument.symbol == symbol) {
@@ -292,6 +349,49 @@ impl Tape {
                 Response::json(200, format!("[{}]", rows.join(",")))
             }
         }
+    }
+}
+
+/// The time between two frames of a folded candle, in capture time.
+const KLINE_INTERVAL_MS: i64 = 250;
+
+/// How much earlier or later than trades the events of other streams may come.
+const STREAMS_APART_MS: i64 = 200;
+
+/// What a captured trade adds to candles, and when; of aggregate trades too.
+fn trade_bar(kind: Kind, data: &str) -> Option<(Bar, i64)> {
+    if !matches!(kind, Kind::Trade | Kind::AggTrade) {
+        return None;
+    }
+    let event: Value = serde_json::from_str(data).ok()?;
+    if kind == Kind::Trade && event["X"] != "MARKET" {
+        return None;
+    }
+    let number = |name: &str| event[name].as_str().and_then(parse_e8);
+    let (first, last) = if kind == Kind::Trade { ("t", "t") } else { ("f", "l") };
+    let time_ms = event["T"].as_i64()?;
+    let trade = Trade {
+        id: 0,
+        first_trade_id: event[first].as_u64()?,
+        last_trade_id: event[last].as_u64()?,
+        placeholders: 0,
+        order_id: 0,
+        update_id: 0,
+        time_ms,
+        price_e8: number("p")?,
+        size_e8: number("q")?,
+        visible_size_e8: number("q")?,
+        aggressor: if event["m"] == true { Aggressor::Sell } else { Aggressor::Buy },
+    };
+    Some((Bar::of(&trade, Venue::Binance), time_ms))
+}
+
+/// What an event tells of candles.
+fn learn(klines: &mut PlayedKlines, symbol: usize, kind: Kind, data: &str) {
+    if let Kind::Kline(interval) = kind {
+        klines.captured(symbol, interval, data);
+    } else if let Some((bar, time_ms)) = trade_bar(kind, data) {
+        klines.trade(symbol, &bar, time_ms);
     }
 }
 
@@ -369,5 +469,8 @@ fn described(symbol: &str, data: &str) -> Instrument {
         price_decimals,
         size_decimals: decimals(size),
         book_levels: 0,
+        contract: Contract::Perpetual,
+        dex: String::new(),
+        funding_hours: BINANCE_FUNDING_HOURS,
     }
 }

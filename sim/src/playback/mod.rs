@@ -6,19 +6,23 @@
 //! Nothing is lost on this side: while a subscriber's socket is full, the playback stands still.
 
 pub(crate) mod binance;
+mod finals;
 pub(crate) mod hyperliquid;
 mod kept_book;
+mod klines;
 
 use crate::config::{PlaybackConfig, Speed, StartWhen};
 use crate::error::SimError;
 use crate::limits::PLAYBACK_FRAMES_PER_TURN;
+use crate::market::{Interval, TruthCandle};
 use crate::subscribers::Subscribers;
+use finals::Finals;
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// One line of a capture.
@@ -54,6 +58,8 @@ struct Shared {
     unclaimed: AtomicU64,
     ended: Mutex<bool>,
     end: Condvar,
+    /// The final candles of the capture; set when it is opened.
+    finals: OnceLock<Finals>,
 }
 
 /// Watches and starts a playback, from any thread.
@@ -83,6 +89,26 @@ impl PlaybackHandle {
         let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.shared.end.wait_timeout_while(ended, timeout, |ended| !*ended);
         *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The final values of the candles of the whole capture whose periods begin from one time on and before another,
+    /// played or not. Binance: folded from the captured trades, or the captured closing frames. Hyperliquid: the
+    /// last frame of each period, a part of them raised as the venue does (see `final_of`).
+    pub fn candles(
+        &self,
+        symbol: &str,
+        interval: Interval,
+        from_ms: i64,
+        before_ms: i64,
+    ) -> Result<Vec<TruthCandle>, SimError> {
+        let unknown = || SimError::UnknownSymbol(symbol.to_owned());
+        let finals = self.shared.finals.get().ok_or_else(unknown)?;
+        Ok(finals.range(symbol, interval, from_ms, before_ms))
+    }
+
+    fn set_finals(&self, finals: Finals) {
+        // A handle belongs to one playback: nothing was set before.
+        let _ = self.shared.finals.set(finals);
     }
 
     /// Captured messages played so far, recorded REST answers included.

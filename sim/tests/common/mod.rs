@@ -7,8 +7,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use sim::protocol::{Action, Backlog, ConnectionId, Protocol, Target};
-use sim::{Config, Sim, TruthBook, parse_e8};
+use sim::protocol::{Action, Backlog, ConnectionId, Protocol, Request, Response, Target};
+use sim::{
+    Binance, BinanceConfig, Config, Hyperliquid, HyperliquidConfig, Market, MarketHandle, SharedCounters,
+    Sim, TruthBook, Venue, parse_e8,
+};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -302,6 +305,82 @@ impl<P: Protocol> ByHand<P> {
         self.actions.retain(|action| !matches!(action, Action::Text(to, _) if *to == connection));
         heard
     }
+}
+
+impl<P: Protocol> ByHand<P> {
+    /// Lets time pass in steps.
+    pub fn pass_in_steps(&mut self, ms: i64, step_ms: i64) {
+        let until_ms = self.now_ms + ms;
+        while self.now_ms < until_ms {
+            self.pass(step_ms.min(until_ms - self.now_ms));
+        }
+    }
+
+    /// The answer to a request.
+    pub fn ask(&mut self, method: &str, url: &str, body: &str) -> Response {
+        const ID: u64 = 900;
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let (method, target) = (method.to_owned(), Target::parse(url));
+        let request = Request { method, target, headers, body: body.as_bytes().to_vec() };
+        self.venue.request(ID, &request, self.now_ms, &mut self.actions);
+        let at = self.actions.iter().position(|action| matches!(action, Action::Respond(ID, _)));
+        match self.actions.remove(at.expect("an answer at once")) {
+            Action::Respond(_, response) => response,
+            _ => unreachable!(),
+        }
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&mut self, url: &str) -> (u16, Value) {
+        parts(self.ask("GET", url, ""))
+    }
+
+    /// Status and body of an `info` request.
+    pub fn info(&mut self, body: &str) -> (u16, Value) {
+        parts(self.ask("POST", "/info", body))
+    }
+
+    /// Subscribes at Hyperliquid.
+    pub fn subscribe(&mut self, connection: ConnectionId, subscription: &str) {
+        self.say(connection, &format!(r#"{{"method":"subscribe","subscription":{subscription}}}"#));
+    }
+}
+
+fn parts(response: Response) -> (u16, Value) {
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    (response.status, serde_json::from_slice(&response.body).unwrap_or(Value::String(body)))
+}
+
+/// Binance's model in virtual time.
+pub fn binance_by_hand(
+    config: &BinanceConfig,
+    seed: u64,
+    start_ms: i64,
+) -> (ByHand<Binance>, MarketHandle, SharedCounters) {
+    let market = MarketHandle::new(Market::new(Venue::Binance, &config.market, seed, start_ms));
+    let counters = SharedCounters::default();
+    let venue = Binance::on_model(config, market.clone(), counters.clone(), 5);
+    (ByHand::new(venue, start_ms), market, counters)
+}
+
+/// Hyperliquid's model in virtual time.
+pub fn hyperliquid_by_hand(
+    config: &HyperliquidConfig,
+    seed: u64,
+    start_ms: i64,
+) -> (ByHand<Hyperliquid>, MarketHandle, SharedCounters) {
+    let market = MarketHandle::new(Market::new(Venue::Hyperliquid, &config.market, seed, start_ms));
+    let counters = SharedCounters::default();
+    let venue = Hyperliquid::on_model(config, market.clone(), counters.clone(), seed, 5);
+    (ByHand::new(venue, start_ms), market, counters)
+}
+
+/// A decimal string as an integer at this many decimals; none may be lost.
+pub fn scaled(value: &Value, decimals: usize) -> i128 {
+    let text = value.as_str().expect("a decimal string");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let zeros = "0".repeat(decimals.checked_sub(fraction.len()).expect("few enough decimals"));
+    format!("{whole}{fraction}{zeros}").parse().expect("a decimal")
 }
 
 /// A captured file, if the fixtures are here.
