@@ -29,6 +29,7 @@ use super::pace::Pace;
 use super::settings::{Settings, SymbolChoice};
 use super::states::{StreamState, VenueState};
 use super::symbols::SymbolTable;
+use super::venue_clock::VenueClock;
 use super::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use crate::event::{Event, Severity};
 use crate::fetch::{Answer, Fetched, Query};
@@ -108,8 +109,7 @@ pub struct HyperliquidSession {
     escalate_after_mono_ns: u64,
     /// Symbols by instrument number.
     by_instrument: HashMap<u32, usize>,
-    /// The venue's clock as last seen on a book or quote, ms, and when that was, monotonic ns.
-    venue_clock: Option<(u64, u64)>,
+    venue_clock: VenueClock,
     unexpected: u64,
     malformed: u64,
     /// Of those, not told to clients yet.
@@ -160,7 +160,7 @@ impl HyperliquidSession {
             next_candles_mono_ns: 0,
             escalate_after_mono_ns: 0,
             by_instrument: HashMap::new(),
-            venue_clock: None,
+            venue_clock: VenueClock::default(),
             unexpected: 0,
             malformed: 0,
             malformed_untold: 0,
@@ -238,9 +238,7 @@ impl HyperliquidSession {
 
     /// The venue's clock now: what it showed last and the time since then, or else our own.
     fn venue_now_ms(&self, now: Now) -> u64 {
-        self.venue_clock.map_or(now.wall_ns / 1_000_000, |(venue_ms, seen_mono_ns)| {
-            venue_ms.saturating_add(now.mono_ns.saturating_sub(seen_mono_ns) / 1_000_000)
-        })
+        self.venue_clock.now_ms(now)
     }
 
     #[cold]
@@ -362,14 +360,14 @@ impl Session for HyperliquidSession {
             Ok(_) if is_probe => return,
             Ok(Message::Book(frame)) if !frame.aggregated => match table.get(frame.coin) {
                 Some(index) => {
-                    *venue_clock = Some((frame.time_ms, now.mono_ns));
+                    venue_clock.on_event(frame.time_ms, now);
                     symbols[index].on_book(&frame, link, changes, now, out);
                 }
                 None => *unexpected += 1,
             },
             Ok(Message::Bbo(bbo)) => match table.get(bbo.coin) {
                 Some(index) => {
-                    *venue_clock = Some((bbo.time_ms, now.mono_ns));
+                    venue_clock.on_event(bbo.time_ms, now);
                     symbols[index].on_bbo(&bbo, link, changes, now, out);
                 }
                 None => *unexpected += 1,
@@ -394,6 +392,8 @@ impl Session for HyperliquidSession {
                         *unexpected += 1;
                         continue;
                     };
+                    venue_clock.on_running(&frame.row, now);
+                    let venue_ms = venue_clock.now_ms(now);
                     let symbol = &mut symbols[index];
                     if let Some(candles) = &mut symbol.candles {
                         let source = Self::candle_source(symbol.instrument, link, venue_ms, now, out);
