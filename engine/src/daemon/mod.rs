@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, EngineWait};
 use crate::connector::{Connector, Trust, TrustError};
 use crate::driver::{Driver, DriverCounters, EventSink, Parts};
-use crate::fetcher::{FetchVenue, Fetcher};
+use crate::fetcher::{FetchVenue, Fetcher, Lane};
 use crate::limits::{IPC_RING_BYTES, IPC_STALL_MS, SHUTDOWN_MS_MAX, SIDE_RING_ITEMS};
 use crate::ops::{EventSource, Ops};
 use crate::publisher::{Outlet, Publisher};
@@ -188,8 +188,7 @@ impl Daemon {
             Connector::new(clock.clone(), jobs_out, connected_in, trust.clone(), Arc::clone(&stop_side));
         let fetcher = Fetcher::new(
             clock.clone(),
-            requests_out,
-            answers_in,
+            vec![Lane { requests: requests_out, answers: answers_in }],
             fetch_venues(config, &trust),
             fetcher_events,
             Arc::clone(&stop_side),
