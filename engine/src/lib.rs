@@ -1,4 +1,5 @@
-//! The feed handler: the pinned loop, the venues' sessions, connector and fetcher, and their wiring.
+//! The feed handler: the pinned loop, the venues' sessions, connector, fetcher and candle history, and
+//! their wiring.
 //!
 //! ```text
 //!   connector ──ready connections──▶ ┌────────┐ records ┌─────┐
@@ -20,6 +21,7 @@ pub mod event;
 pub mod fetch;
 pub mod fetcher;
 pub mod frame;
+pub mod history;
 pub mod limits;
 pub mod ops;
 pub mod publisher;

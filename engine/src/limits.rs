@@ -326,3 +326,115 @@ pub const STREAM_ESCALATE_EVERY_MS: u64 = 600_000;
 /// When the bulk stream of funding shows another number of coins than the lists, they are asked for again
 /// this soon.
 pub const LISTS_OLD_REFRESH_MS: u64 = 10_000;
+
+// Budgets of REST weight.
+
+/// Percent of Hyperliquid's weight that only repairs may use, instead of [`FETCH_REPAIR_RESERVE_PERCENT`]: its
+/// books need no snapshots, so that instrument lists and confirmations are all there is to repair.
+pub const HYPERLIQUID_REPAIR_RESERVE_PERCENT: u32 = 10;
+
+/// Percent of a venue's weight that the background may have filled, so that what a strategy asks for in the
+/// middle of a long load finds room in the same minute. The load itself takes twice as long for it.
+pub const FETCH_BACKGROUND_PERCENT_MAX: u32 = 50;
+
+/// Candles Hyperliquid has of an interval (venue documentation, 2026-09); an older start silently gives less.
+pub const HYPERLIQUID_CANDLES_MAX: u32 = 5_000;
+
+/// Rows of a Hyperliquid `candleSnapshot` that cost one weight beyond the request's own.
+pub const HYPERLIQUID_ROWS_PER_WEIGHT: u32 = 60;
+
+// Candle history.
+
+/// Rows in one message to the server: 40 KB, so that a long history passes in small steps.
+pub const HISTORY_CHUNK_ROWS: usize = 512;
+
+/// Messages to the server that may wait for room in its ring; then no more files are read and no more answers
+/// taken until they have gone.
+pub const HISTORY_WAITING_MAX: usize = 64;
+
+/// Records and wishes taken per turn: what is behind them waits for the next.
+pub const HISTORY_ITEMS_PER_TURN: usize = 64;
+
+/// Answers taken per turn: each may replace a file, which waits for the disk.
+pub const HISTORY_ANSWERS_PER_TURN: usize = 1;
+
+/// Symbols whose files are read in one turn: some hundred kilobytes each, about a millisecond. The rings are
+/// looked at in between.
+pub const HISTORY_SYMBOLS_READ_PER_TURN: usize = 1;
+
+/// Background requests of one venue on their way at a time: enough to keep the fetcher's threads busy, few
+/// enough that nothing queues up in front of what is asked for.
+pub const HISTORY_BACKGROUND_REQUESTS_MAX: usize = 8;
+
+/// … and requests for what somebody asked for.
+pub const HISTORY_ASKED_REQUESTS_MAX: usize = 32;
+
+/// Wishes for instruments that have not been told yet; further ones are dropped: their series is loaded in the
+/// background all the same.
+pub const HISTORY_EARLY_WISHES_MAX: usize = 1024;
+
+/// A period's row counts as final when the period has been over for this long. Before that REST may still lack
+/// the last trades of it; the engine's own close, or a later request, brings it.
+pub const HISTORY_MATURE_MS: u64 = 10_000;
+
+/// A period that ended this long ago without a close from the engine is asked for by REST.
+pub const HISTORY_SILENCE_MS: u64 = 60_000;
+
+/// Longest pause between such requests for one series, when they bring nothing.
+pub const HISTORY_SILENCE_PAUSE_LAST_MS: u64 = 900_000;
+
+/// How often the series are looked through for what is due, when nothing has happened.
+pub const HISTORY_LOOK_INTERVAL_MS: u64 = 250;
+
+/// First pause after a request that failed; doubles each time …
+pub const HISTORY_RETRY_FIRST_MS: u64 = 1_000;
+
+/// … up to this one. Trying does not end: a series with a hole is not served, so giving up would be worse.
+pub const HISTORY_RETRY_LAST_MS: u64 = 60_000;
+
+/// An answer that cannot be read may have been damaged on its way: asked for again this often, then the series
+/// is left as it stands.
+pub const HISTORY_UNREADABLE_RETRIES_MAX: u32 = 3;
+
+/// Rows asked of Binance at a time: it gives up to 1,500, but a thousand cost 5 and one more costs 10.
+pub const BINANCE_CANDLES_PAGE: u32 = 1_000;
+
+/// Periods asked for before the oldest that is kept. Hyperliquid leaves out those without trades, and what the
+/// first ones kept were worth is then known only from one before them.
+pub const HISTORY_LEAD_ROWS: u64 = 16;
+
+/// Rows read again before the ones that are missing: they must be what the file holds.
+pub const HISTORY_OVERLAP_ROWS: usize = 2;
+
+/// Candles of the finest interval kept per symbol to fold longer ones from, as many as the longest running
+/// period has up to this: a day of minutes. What would need more is fetched instead of folded.
+pub const HISTORY_FOLD_ROWS_MAX: usize = 1_500;
+
+/// Closed candles from the engine held per series while its past is loading; at the limit the oldest goes, and
+/// is fetched.
+pub const HISTORY_LIVE_ROWS_MAX: usize = 64;
+
+/// Rows per series that could not be written because the disk refused; they go with the next. At the limit the
+/// file is left as it is until the next start, which fetches what it lacks.
+pub const HISTORY_UNSAVED_ROWS_MAX: usize = 64;
+
+/// Flat candles in a row between two others. A longer silence is taken for an interruption of the market's
+/// existence: history begins after it.
+pub const HISTORY_FLAT_MAX: usize = 5_000;
+
+/// Progress of a load is logged at least this often, and every tenth of it.
+pub const HISTORY_PROGRESS_INTERVAL_MS: u64 = 30_000;
+
+/// Bytes read of a candle file: twice the largest retention, and room. What lies behind is not read.
+pub const CANDLE_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Files of one series put aside as `.bad`; with more, something is wrong that no renaming cures.
+pub const CANDLE_FILES_BAD_MAX: usize = 100;
+
+/// Chunks of candles, and answers to the history, on their way: each has at most some thousand rows, so that
+/// this is tens of megabytes in the worst moment of a cold start and nothing in between. What does not fit waits.
+pub const HISTORY_RING_ITEMS: usize = 64;
+
+/// Bytes of the ring of closed candles: every series of both venues closing at once, twice over. What does not
+/// fit is fetched again.
+pub const HISTORY_RECORDS_BYTES: usize = 4 * 1024 * 1024;

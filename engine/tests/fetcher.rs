@@ -10,11 +10,17 @@ use engine::connector::Trust;
 use engine::driver::EventSink;
 use engine::event::Event;
 use engine::fetch::{Answer, FetchError, FetchRequest, Fetched, Priority, Query};
-use engine::fetcher::{FetchVenue, Fetcher};
+use engine::fetcher::{FetchVenue, Fetcher, Lane};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
+
+fn lane() -> (rtrb::Producer<FetchRequest>, rtrb::Consumer<Fetched>, Lane) {
+    let (requests_in, requests) = rtrb::RingBuffer::new(64);
+    let (answers, answers_out) = rtrb::RingBuffer::new(1);
+    (requests_in, answers_out, Lane { requests, answers })
+}
 
 struct Bench {
     fetcher: Fetcher,
@@ -27,12 +33,11 @@ struct Bench {
 impl Bench {
     fn new(venues: Vec<FetchVenue>) -> Self {
         let clock = Clock::start();
-        let (requests, requests_out) = rtrb::RingBuffer::new(64);
-        let (answers_in, answers) = rtrb::RingBuffer::new(1);
+        let (requests, answers, lane) = lane();
         let (events_in, events) = rtrb::RingBuffer::new(64);
         let stop = Arc::new(AtomicBool::new(false));
         let sink = EventSink::new(events_in);
-        let fetcher = Fetcher::new(clock.clone(), requests_out, answers_in, venues, sink, stop, 1).unwrap();
+        let fetcher = Fetcher::new(clock.clone(), vec![lane], venues, sink, stop, 1).unwrap();
         Self { fetcher, clock, requests, answers, events }
     }
 
@@ -163,4 +168,55 @@ fn a_venue_that_is_off_overflows() {
     let mut bench = Bench::new(Vec::new());
     bench.ask(Venue::Binance, Query::Instruments, 0);
     assert_eq!(bench.answer().outcome.unwrap_err(), FetchError::Overflow);
+}
+
+#[test]
+fn a_lane_that_takes_no_answers_stops_no_other() {
+    let server = http(None, |line, body, _| match line {
+        line if line.contains("/klines?") => ok("[]"),
+        _ => {
+            assert!(body.contains("candleSnapshot"), "{body}");
+            ok("[]")
+        }
+    });
+    let clock = Clock::start();
+    let venues = vec![
+        FetchVenue { weight_per_minute: 2400, ..venue(Venue::Binance, "http", server.port, None) },
+        venue(Venue::Hyperliquid, "http", server.port, None),
+    ];
+    let (mut stuck, mut stuck_answers, stuck_lane) = lane();
+    let (mut brisk, mut brisk_answers, brisk_lane) = lane();
+    let (events_in, _events) = rtrb::RingBuffer::new(64);
+    let stop = Arc::new(AtomicBool::new(false));
+    let lanes = vec![stuck_lane, brisk_lane];
+    let mut fetcher = Fetcher::new(clock.clone(), lanes, venues, EventSink::new(events_in), stop, 1).unwrap();
+    let mut clock = clock;
+    let request = |venue, token| {
+        let (symbol, interval) = ("X".to_owned(), codec::words::Interval::M15);
+        let query = Query::Candles { symbol, interval, start_ms: 0, end_ms: 0, limit: 10 };
+        FetchRequest { venue, query, instrument: 1, token, priority: Priority::Asked }
+    };
+    for token in 0..20 {
+        stuck.push(request(Venue::Binance, token)).unwrap();
+    }
+    for token in 100..120 {
+        let venue = if token % 2 == 0 { Venue::Binance } else { Venue::Hyperliquid };
+        brisk.push(request(venue, token)).unwrap();
+        let fetched = wait_for("an answer on the brisk lane", || {
+            fetcher.do_work(clock.now());
+            brisk_answers.pop().ok()
+        });
+        assert_eq!(fetched.request.token, token);
+        assert!(matches!(fetched.outcome, Ok(Answer::Candles(rows)) if rows.is_empty()));
+    }
+    let mut tokens = Vec::new();
+    while tokens.len() < 20 {
+        let fetched = wait_for("an answer on the stuck lane", || {
+            fetcher.do_work(clock.now());
+            stuck_answers.pop().ok()
+        });
+        tokens.push(fetched.request.token);
+    }
+    tokens.sort_unstable();
+    assert_eq!(tokens, (0..20).collect::<Vec<_>>());
 }

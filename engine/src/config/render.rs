@@ -5,6 +5,7 @@ use super::venue::BOOK_WORDS;
 use super::{Config, EngineWait, Symbols, VenueConfig, Wait};
 use codec::words::Venue;
 use std::fmt::{self, Display, Write};
+use std::path::Path;
 use toml::Value;
 
 /// A string as TOML writes it.
@@ -71,6 +72,8 @@ impl Config {
         writeln!(out, "candles_1h_count = {}", retention.candles_1h_count)?;
         writeln!(out, "candles_15m_count = {}", retention.candles_15m_count)?;
         writeln!(out, "candles_default_count = {}", retention.candles_default_count)?;
+        let candles_path = retention.candles_path.as_deref().unwrap_or(Path::new(""));
+        writeln!(out, "candles_path = {}", quoted(candles_path.display()))?;
         writeln!(out, "orderbook_depth = {}", retention.orderbook_depth)?;
         writeln!(out, "book_levels_max = {}", retention.book_levels_max)?;
         writeln!(out, "orderbook_snapshots_per_symbol = {}", retention.orderbook_snapshots_per_symbol)?;

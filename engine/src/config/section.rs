@@ -133,6 +133,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether a key holds the empty string, where that has a meaning of its own.
+    pub fn is_empty_text(&self, key: &str) -> bool {
+        self.table.get(key).and_then(Value::as_str) == Some("")
+    }
+
     pub fn text(&mut self, key: &'static str, default: &str, expected: &str) -> Result<String, ConfigError> {
         Ok(self.optional_text(key, expected)?.unwrap_or_else(|| default.to_owned()))
     }

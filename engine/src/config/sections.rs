@@ -206,6 +206,9 @@ pub struct RetentionConfig {
     pub candles_15m_count: u32,
     /// Candles of any other interval kept per symbol.
     pub candles_default_count: u32,
+    /// Directory of the candle files; `None`, written as an empty string: candles are not stored, and all of
+    /// their history is fetched at every start.
+    pub candles_path: Option<PathBuf>,
     /// Book levels a side served at most.
     pub orderbook_depth: u32,
     /// Book levels a side kept.
@@ -225,6 +228,7 @@ impl Default for RetentionConfig {
             candles_1h_count: 2000,
             candles_15m_count: 2000,
             candles_default_count: 1500,
+            candles_path: Some("/var/lib/slipstream/candles".into()),
             orderbook_depth: 1000,
             book_levels_max: BOOK_LEVELS_DEFAULT as u32,
             orderbook_snapshots_per_symbol: 100,
@@ -263,6 +267,14 @@ impl RetentionConfig {
             ("quotes_per_symbol", &mut config.quotes_per_symbol, 0..=many),
         ] {
             *field = section.integer(key, (*field).into(), range)? as u32;
+        }
+        if section.is_empty_text("candles_path") {
+            section.take("candles_path");
+            config.candles_path = None;
+        } else if let Some(path) =
+            section.optional_text("candles_path", "the path of a directory, or \"\" for none")?
+        {
+            config.candles_path = Some(path.into());
         }
         if config.orderbook_depth > config.book_levels_max {
             return Err(section.refuse(

@@ -69,6 +69,10 @@ fn every_refusal_names_file_key_value_and_what_is_right() {
             "test.toml: threads.engine_wait = \"park\": must be one of \"spin\", \"poll\", \"auto\"",
         ),
         (
+            "[retention]\ncandles_path = 7",
+            "test.toml: retention.candles_path = 7: must be the path of a directory, or \"\" for none",
+        ),
+        (
             "[retention]\norderbook_depth = 400\nbook_levels_max = 300",
             "test.toml: retention.orderbook_depth = 400: must be at most book_levels_max, which is 300",
         ),
@@ -166,6 +170,22 @@ fn what_is_unwise_is_a_warning() {
 }
 
 #[test]
+fn candles_are_stored_unless_the_path_is_empty() {
+    let path = |text: &str, environment: &[(&str, &str)]| {
+        parse_with(text, environment).unwrap().retention.candles_path
+    };
+    let default = Some(PathBuf::from("/var/lib/slipstream/candles"));
+    assert_eq!(path("", &[]), default);
+    assert_eq!(path("[retention]\ntrades_per_symbol = 1", &[]), default);
+    assert_eq!(path("[retention]\ncandles_path = \"/x y\"", &[]), Some("/x y".into()));
+    assert_eq!(path("[retention]\ncandles_path = \"\"", &[]), None);
+    let name = "SLIPSTREAM_RETENTION__CANDLES_PATH";
+    assert_eq!(path("", &[(name, "")]), None);
+    assert_eq!(path("", &[(name, "/env")]), Some("/env".into()));
+    assert_eq!(path("", &[(name, "7")]), Some("7".into()));
+}
+
+#[test]
 fn all_or_a_list_in_the_venues_order() {
     let config = parse(
         "[venues.hyperliquid]\nsymbols = \"all\"\nchannels = \"all\"\nintervals = \"all\"\n\
@@ -233,6 +253,7 @@ fn what_check_prints_reads_back() {
         engine_wait = \"poll\"
         [retention]
         trades_per_symbol = 7
+        candles_path = \"/tmp/candles of mine\"
         [venues.hyperliquid]
         enabled = false
         symbols = \"all\"
@@ -251,7 +272,8 @@ fn what_check_prints_reads_back() {
         [health]
         bind = \"::1\"
     ";
-    for text in ["", "[venues.binance]", everything] {
+    let off = "[retention]\ncandles_path = \"\"";
+    for text in ["", "[venues.binance]", off, everything] {
         let config = parse(text).unwrap();
         let printed = config.to_toml();
         let again = parse(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));

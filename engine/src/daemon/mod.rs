@@ -4,7 +4,7 @@
 //!   engine ──records──▶ ipc ──▶ clients        start: ipc's socket first, the engine last
 //!     │ ▲                │                     stop:  engine (says that all is down, ends the run),
 //!     │ └──interest──────┘                            ipc (drains, tells clients, flushes),
-//!     ├──▶ connector, fetcher                         connector and fetcher,
+//!     ├──▶ connector, fetcher, history                connector, history and fetcher,
 //!     └──events──▶ ops                                ops
 //! ```
 
@@ -16,10 +16,13 @@ use crate::clock::Clock;
 use crate::config::{Config, EngineWait};
 use crate::connector::{Connector, Trust, TrustError};
 use crate::driver::{Driver, DriverCounters, EventSink, Parts};
-use crate::fetcher::{FetchVenue, Fetcher};
-use crate::limits::{IPC_RING_BYTES, IPC_STALL_MS, SHUTDOWN_MS_MAX, SIDE_RING_ITEMS};
+use crate::fetcher::{FetchVenue, Fetcher, Lane};
+use crate::history::{History, HistoryCounters, HistoryRings};
+use crate::limits::{
+    HISTORY_RECORDS_BYTES, HISTORY_RING_ITEMS, IPC_RING_BYTES, IPC_STALL_MS, SHUTDOWN_MS_MAX, SIDE_RING_ITEMS,
+};
 use crate::ops::{EventSource, Ops};
-use crate::publisher::{Outlet, Publisher};
+use crate::publisher::{Outlet, Publisher, Takes};
 use crate::url::Url;
 use codec::words::Venue;
 use ipc_agent::IpcAgent;
@@ -97,6 +100,7 @@ pub struct Daemon {
     threads: Vec<Thread>,
     driver: Arc<DriverCounters>,
     ipc: Arc<ipc::Counters>,
+    history: Arc<HistoryCounters>,
 }
 
 /// What every thread's start needs.
@@ -149,9 +153,13 @@ impl Daemon {
 
         let (records, ipc_records) = codec::ring::ring(IPC_RING_BYTES);
         let (interest_in, interest) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
-        let (_seeds_in, seeds) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
-        let (_rows_in, rows) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
-        let (wishes_in, _wishes) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (seeds_in, seeds) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (rows_in, rows) = rtrb::RingBuffer::new(HISTORY_RING_ITEMS);
+        let (wishes_in, wishes) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (closed_in, closed) = codec::ring::ring(HISTORY_RECORDS_BYTES);
+        let (past_requests, past_requests_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
+        let (past_answers_in, past_answers) = rtrb::RingBuffer::new(HISTORY_RING_ITEMS);
+        let (history_events, history_source) = event_ring("history");
         let (jobs, jobs_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (connected_in, connected) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
         let (requests, requests_out) = rtrb::RingBuffer::new(SIDE_RING_ITEMS);
@@ -172,12 +180,15 @@ impl Daemon {
             Arc::clone(&ipc_counters),
             Arc::clone(&stop_ipc),
         )?;
-        let outlets = vec![Outlet::all("ipc", records)];
+        let outlets = vec![
+            Outlet::all("ipc", records),
+            Outlet { name: "history", producer: closed_in, takes: Takes::ClosedCandles },
+        ];
         let driver = Driver::new(Parts {
             clock: clock.clone(),
             sessions: wiring::sessions(config, run_id),
             publisher: Publisher::new(run_id, outlets),
-            stall_ms: vec![IPC_STALL_MS],
+            stall_ms: vec![IPC_STALL_MS, 0],
             jobs,
             connected,
             requests,
@@ -194,15 +205,39 @@ impl Daemon {
             Connector::new(clock.clone(), jobs_out, connected_in, trust.clone(), Arc::clone(&stop_side));
         let fetcher = Fetcher::new(
             clock.clone(),
-            requests_out,
-            answers_in,
+            vec![
+                Lane { requests: requests_out, answers: answers_in },
+                Lane { requests: past_requests_out, answers: past_answers_in },
+            ],
             fetch_venues(config, &trust),
             fetcher_events,
             Arc::clone(&stop_side),
             run_id,
         )
         .map_err(|source| DaemonError::Io { doing: "starting the fetcher's threads".to_owned(), source })?;
-        let ops = Ops::new(clock, vec![engine_source, fetcher_source], ipc_events, Arc::clone(&stop_ops));
+        let history_counters = Arc::new(HistoryCounters::default());
+        let rings = HistoryRings {
+            records: closed,
+            wishes,
+            rows: rows_in,
+            seeds: seeds_in,
+            requests: past_requests,
+            answers: past_answers,
+        };
+        let history = History::new(
+            clock.clone(),
+            wiring::history_settings(config, run_id),
+            rings,
+            Arc::clone(&history_counters),
+            history_events,
+            Arc::clone(&stop_side),
+        );
+        let ops = Ops::new(
+            clock,
+            vec![engine_source, fetcher_source, history_source],
+            ipc_events,
+            Arc::clone(&stop_ops),
+        );
 
         let mut daemon = Self {
             run_id,
@@ -214,6 +249,7 @@ impl Daemon {
             threads: Vec::new(),
             driver: driver.counters(),
             ipc: ipc_counters,
+            history: history_counters,
         };
         announce(config, run_id);
         let threads = &config.threads;
@@ -222,6 +258,7 @@ impl Daemon {
         let started = spawner
             .spawn(Box::new(ops), WaitPolicy::Doze, None)
             .and_then(|()| spawner.spawn(Box::new(fetcher), WaitPolicy::Doze, None))
+            .and_then(|()| spawner.spawn(Box::new(history), WaitPolicy::Doze, None))
             .and_then(|()| spawner.spawn(Box::new(connector), WaitPolicy::Doze, None))
             .and_then(|()| spawner.spawn(Box::new(ipc), ipc_policy, threads.ipc_core))
             // The engine blocks inside its poll, or not at all.
@@ -260,6 +297,12 @@ impl Daemon {
     #[must_use]
     pub fn ipc_counters(&self) -> &ipc::Counters {
         &self.ipc
+    }
+
+    /// The figures of the candles' past.
+    #[must_use]
+    pub fn history_counters(&self) -> &HistoryCounters {
+        &self.history
     }
 
     /// Turns each thread has made, by name: what a watchdog looks at.

@@ -1,11 +1,12 @@
 //! From the configuration to what sessions and the socket server are told.
 
 use crate::config::{Config, Symbols, VenueConfig};
+use crate::history::{HistorySettings, HistoryVenue};
 use crate::session::Session;
 use crate::session::binance::BinanceSession;
 use crate::session::hyperliquid::HyperliquidSession;
 use crate::session::settings::{Settings, SymbolChoice};
-use codec::words::{Stream, Venue};
+use codec::words::{Interval, Stream, Venue};
 
 /// What a venue's session is told.
 #[must_use]
@@ -42,6 +43,26 @@ pub(super) fn sessions(config: &Config, seed: u64) -> Vec<Box<dyn Session + Send
             }
         })
         .collect()
+}
+
+/// What the history of candles is told.
+pub(super) fn history_settings(config: &Config, seed: u64) -> HistorySettings {
+    let count = |interval| match interval {
+        Interval::H4 => config.retention.candles_4h_count,
+        Interval::H1 => config.retention.candles_1h_count,
+        Interval::M15 => config.retention.candles_15m_count,
+        _ => config.retention.candles_default_count,
+    };
+    let venues = config
+        .enabled_venues()
+        .filter(|venue| venue.channels.contains(&Stream::Candles))
+        .map(|venue| HistoryVenue {
+            venue: venue.venue,
+            rest_url: venue.rest_url.clone(),
+            intervals: venue.intervals.iter().map(|&interval| (interval, count(interval) as u32)).collect(),
+        })
+        .collect();
+    HistorySettings { candles_path: config.retention.candles_path.clone(), venues, seed }
 }
 
 /// What the socket server is told.

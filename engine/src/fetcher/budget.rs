@@ -1,9 +1,17 @@
-//! What may be asked of a venue now: weight per minute, a reserve for repairs, rests the venue orders.
+//! What may be asked of a venue now: weight per minute, reserves for what is more urgent, rests the venue orders.
+//!
+//! ```text
+//!  0 ───── background ─────┤ 50 % ───── asked ─────┤ 90 % (Binance 75 %) ── repair ──┤ limit
+//! ```
+//! Each kind may fill the minute up to its own mark, whoever filled the part below it. So what a strategy
+//! asks for in the middle of a long load in the background need not wait for the minute to turn.
 //!
 //! No I/O and no clock: a test runs days of it in a moment.
 
 use crate::fetch::Priority;
-use crate::limits::FETCH_REPAIR_RESERVE_PERCENT;
+use crate::limits::{
+    FETCH_BACKGROUND_PERCENT_MAX, FETCH_REPAIR_RESERVE_PERCENT, HYPERLIQUID_REPAIR_RESERVE_PERCENT,
+};
 use codec::time::Now;
 use codec::words::Venue;
 use std::collections::VecDeque;
@@ -24,6 +32,8 @@ enum Window {
 pub struct Budget {
     window: Window,
     limit: u32,
+    /// What a request must leave of `limit`, by its priority.
+    reserves: [u32; 3],
     resting_until_mono_ns: u64,
 }
 
@@ -35,7 +45,13 @@ impl Budget {
             Venue::Binance => Window::ClockMinute { minute: 0, used: 0 },
             Venue::Hyperliquid => Window::Sliding { spent: VecDeque::new(), used: 0 },
         };
-        Self { window, limit, resting_until_mono_ns: 0 }
+        let repair_percent = match venue {
+            Venue::Binance => FETCH_REPAIR_RESERVE_PERCENT,
+            Venue::Hyperliquid => HYPERLIQUID_REPAIR_RESERVE_PERCENT,
+        };
+        let percent = |percent: u32| (u64::from(limit) * u64::from(percent) / 100) as u32;
+        let reserves = [0, percent(repair_percent), percent(100 - FETCH_BACKGROUND_PERCENT_MAX)];
+        Self { window, limit, reserves, resting_until_mono_ns: 0 }
     }
 
     /// Weight used in the present minute.
@@ -66,10 +82,7 @@ impl Budget {
         if now.mono_ns < self.resting_until_mono_ns {
             return false;
         }
-        let reserve = match priority {
-            Priority::Repair => 0,
-            _ => self.limit * FETCH_REPAIR_RESERVE_PERCENT / 100,
-        };
+        let reserve = self.reserves[priority as usize];
         let used = self.used(now);
         // A budget smaller than one request still lets one through a minute.
         used.saturating_add(weight) <= self.limit - reserve || used == 0
@@ -134,10 +147,30 @@ mod tests {
     #[test]
     fn the_clock_minute_begins_anew_on_the_minute() {
         let mut budget = Budget::new(Venue::Binance, 1800);
-        assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 67, "a quarter is kept");
+        assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 45, "half is kept");
+        assert_eq!(spend(&mut budget, 20, Priority::Asked, at(0)), 22, "a quarter is kept");
+        assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 0);
         assert_eq!(spend(&mut budget, 20, Priority::Repair, at(1)), 23);
         assert_eq!(spend(&mut budget, 20, Priority::Repair, at(49)), 0);
         assert_eq!(spend(&mut budget, 20, Priority::Repair, at(50)), 90);
+    }
+
+    #[test]
+    fn who_asks_less_urgently_leaves_room_for_the_others() {
+        let mut budget = Budget::new(Venue::Hyperliquid, 1000);
+        assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 25);
+        assert_eq!(spend(&mut budget, 20, Priority::Asked, at(1)), 20);
+        assert_eq!(spend(&mut budget, 2, Priority::Repair, at(2)), 50);
+        // The first minute's spending leaves the window in the order in which it came.
+        assert_eq!(spend(&mut budget, 20, Priority::Background, at(60)), 0, "the asked ones still count");
+        assert_eq!(spend(&mut budget, 20, Priority::Asked, at(60)), 20);
+        assert_eq!(spend(&mut budget, 20, Priority::Background, at(62)), 5);
+        // What was asked for urgently counts against the background, not the other way round.
+        let mut budget = Budget::new(Venue::Binance, 1800);
+        assert_eq!(spend(&mut budget, 10, Priority::Repair, at(0)), 180);
+        assert!(!budget.allows(1, Priority::Asked, at(0)) && !budget.allows(1, Priority::Background, at(0)));
+        // No limit is too large for its percents.
+        assert!(Budget::new(Venue::Binance, u32::MAX).allows(u32::MAX / 2, Priority::Background, at(0)));
     }
 
     #[test]

@@ -1,28 +1,33 @@
 //! The fetcher: REST, under one budget per venue, answered with finished values.
 //!
 //! ```text
-//!   driver ──FetchRequest──▶ fetcher: queue and budget per venue ──▶ its threads: ask, read, decode
-//!      ▲                        │                                                │
-//!      └────────Fetched─────────┴────────────────────────────────────────────────┘
+//!   lane: driver  ──FetchRequest──▶ fetcher: queue and budget per venue ──▶ its threads: ask, read, decode
+//!   lane: history ──FetchRequest──▶    │                                         │
+//!      ▲                               │                                         │
+//!      └────────Fetched, by the same lane┴───────────────────────────────────────┘
 //! ```
+//! An answer returns by the lane its request came from. A lane that does not take its answers stops being
+//! listened to, and no other.
 
 mod budget;
+mod lane;
 mod query;
 mod queue;
 mod worker;
 
 pub use budget::Budget;
-pub use queue::{Queue, Reply, Rest};
+pub use lane::Lane;
+pub use queue::{Queue, Reply, Rest, Ticket};
 
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::connector::Trust;
 use crate::driver::EventSink;
 use crate::event::{Event, Severity};
-use crate::fetch::{FetchError, FetchRequest, Fetched};
+use crate::fetch::{FetchError, Fetched};
 use codec::time::Now;
 use codec::words::Venue;
-use std::collections::VecDeque;
+use lane::LaneState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -48,12 +53,9 @@ struct Desk {
 /// See the module.
 pub struct Fetcher {
     clock: Clock,
-    requests: rtrb::Consumer<FetchRequest>,
-    answers: rtrb::Producer<Fetched>,
+    lanes: Vec<LaneState>,
     desks: Vec<(Venue, Desk)>,
     done: Receiver<Done>,
-    /// Answers the ring had no room for yet.
-    held: VecDeque<Fetched>,
     events: EventSink,
     stop: Arc<AtomicBool>,
 }
@@ -65,8 +67,7 @@ impl Fetcher {
     /// When the system gives no thread.
     pub fn new(
         clock: Clock,
-        requests: rtrb::Consumer<FetchRequest>,
-        answers: rtrb::Producer<Fetched>,
+        lanes: Vec<Lane>,
         venues: Vec<FetchVenue>,
         events: EventSink,
         stop: Arc<AtomicBool>,
@@ -80,30 +81,24 @@ impl Fetcher {
             let queue = Queue::new(venue.venue, venue.weight_per_minute, seed);
             desks.push((venue.venue, Desk { queue, pool }));
         }
-        Ok(Self { clock, requests, answers, desks, done, held: VecDeque::new(), events, stop })
+        let lanes = lanes.into_iter().map(LaneState::new).collect();
+        Ok(Self { clock, lanes, desks, done, events, stop })
     }
 
-    fn answer(&mut self, fetched: Fetched) {
-        if !self.held.is_empty() {
-            self.held.push_back(fetched);
-        } else if let Err(rtrb::PushError::Full(fetched)) = self.answers.push(fetched) {
-            self.held.push_back(fetched);
-        }
-    }
-
-    fn take(&mut self, request: FetchRequest) {
-        let desk = self.desks.iter_mut().find(|(venue, _)| *venue == request.venue);
+    fn take(&mut self, ticket: Ticket) {
+        let desk = self.desks.iter_mut().find(|(venue, _)| *venue == ticket.request.venue);
         let refused = match desk {
-            Some((_, desk)) => desk.queue.push(request).err(),
-            None => Some(request),
+            Some((_, desk)) => desk.queue.push(ticket).err(),
+            None => Some(ticket),
         };
-        if let Some(request) = refused {
-            self.answer(Fetched { request, outcome: Err(FetchError::Overflow) });
+        if let Some(Ticket { lane, request }) = refused {
+            self.lanes[lane].answer(Fetched { request, outcome: Err(FetchError::Overflow) });
         }
     }
 
     fn settle(&mut self, done: Done, now: Now) {
-        let venue = done.job.request.venue;
+        let Ticket { lane, request } = done.job.ticket;
+        let venue = request.venue;
         let Some((_, desk)) = self.desks.iter_mut().find(|(known, _)| *known == venue) else { return };
         desk.pool.is_back(done.worker);
         let (outcome, rest) = desk.queue.settle(&done.reply, done.job.asked, now);
@@ -120,7 +115,7 @@ impl Fetcher {
         }
         let outcome =
             outcome.and_then(|()| done.answer.ok_or_else(|| FetchError::Transient("no answer".to_owned())));
-        self.answer(Fetched { request: done.job.request, outcome });
+        self.lanes[lane].answer(Fetched { request, outcome });
     }
 }
 
@@ -135,34 +130,29 @@ impl Agent for Fetcher {
 
     fn do_work(&mut self, now: Now) -> usize {
         let mut work = 0;
-        while let Some(fetched) = self.held.pop_front() {
-            if let Err(rtrb::PushError::Full(fetched)) = self.answers.push(fetched) {
-                self.held.push_front(fetched);
-                // The driver is far behind: nothing new until it has caught up.
-                return work;
-            }
-            work += 1;
-        }
         while let Ok(done) = self.done.try_recv() {
             self.settle(done, now);
             work += 1;
         }
-        while let Ok(request) = self.requests.pop() {
-            self.take(request);
-            work += 1;
+        for lane in 0..self.lanes.len() {
+            work += self.lanes[lane].flush();
+            while let Some(request) = self.lanes[lane].next() {
+                self.take(Ticket { lane, request });
+                work += 1;
+            }
         }
         let mut failed = Vec::new();
         for (_, desk) in &mut self.desks {
-            while let Some(request) = desk.queue.next(now) {
+            while let Some(ticket) = desk.queue.next(now) {
                 work += 1;
-                if let Err(job) = desk.pool.ask(Job { request, asked: now }) {
-                    failed.push(job.request);
+                if let Err(job) = desk.pool.ask(Job { ticket, asked: now }) {
+                    failed.push(job.ticket);
                 }
             }
         }
-        for request in failed {
+        for Ticket { lane, request } in failed {
             let outcome = Err(FetchError::Transient("no thread to ask with".to_owned()));
-            self.answer(Fetched { request, outcome });
+            self.lanes[lane].answer(Fetched { request, outcome });
         }
         work
     }

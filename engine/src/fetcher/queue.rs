@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::query;
-use crate::fetch::{FetchError, FetchRequest, Priority};
+use crate::fetch::{FetchError, FetchRequest, Priority, Query};
 use crate::limits::{
     FETCH_BAN_PAUSE_MS, FETCH_FAILURE_PAUSE_FIRST_MS, FETCH_FAILURE_PAUSE_LAST_MS, FETCH_FAILURES_FREE,
     FETCH_FORBIDDEN_PAUSE_MS, FETCH_QUEUE_MAX, FETCH_REGION_PAUSE_MS, FETCHES_INFLIGHT_MAX,
@@ -38,11 +38,20 @@ pub struct Rest {
     pub ms: u64,
 }
 
+/// A request, and the lane its answer returns by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Index of the lane.
+    pub lane: usize,
+    /// What is asked.
+    pub request: FetchRequest,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Queue {
     venue: Venue,
-    waiting: [VecDeque<FetchRequest>; 3],
+    waiting: [VecDeque<Ticket>; 3],
     inflight: usize,
     budget: Budget,
     failures: u32,
@@ -63,23 +72,49 @@ impl Queue {
         }
     }
 
-    /// Takes a request.
+    /// Takes a request. A book asked for again while the same request still waits takes its place: a
+    /// connection that is cut over and over must not pile up snapshots of which only the last is wanted. The
+    /// older one is dropped unanswered, for its session knows its token no longer.
     ///
     /// # Errors
     /// Gives it back when [`FETCH_QUEUE_MAX`] are waiting.
-    pub fn push(&mut self, request: FetchRequest) -> Result<(), FetchRequest> {
+    pub fn push(&mut self, ticket: Ticket) -> Result<(), Ticket> {
+        let Some(ticket) = self.replace(ticket) else { return Ok(()) };
         if self.waiting.iter().map(VecDeque::len).sum::<usize>() >= FETCH_QUEUE_MAX {
-            return Err(request);
+            return Err(ticket);
         }
-        self.waiting[request.priority as usize].push_back(request);
+        self.waiting[ticket.request.priority as usize].push_back(ticket);
         Ok(())
+    }
+
+    /// Puts a book's request where an older one of the same book waits, if it is no less urgent there; takes a
+    /// less urgent one out. Gives back what has no place yet.
+    fn replace(&mut self, ticket: Ticket) -> Option<Ticket> {
+        let Query::Book { symbol, .. } = &ticket.request.query else { return Some(ticket) };
+        let is_same = |waiting: &Ticket| {
+            waiting.lane == ticket.lane
+                && waiting.request.instrument == ticket.request.instrument
+                && matches!(&waiting.request.query, Query::Book { symbol: other, .. } if other == symbol)
+        };
+        let found = self
+            .waiting
+            .iter()
+            .enumerate()
+            .find_map(|(priority, queue)| queue.iter().position(is_same).map(|place| (priority, place)));
+        let Some((priority, place)) = found else { return Some(ticket) };
+        if priority > ticket.request.priority as usize {
+            self.waiting[priority].remove(place);
+            return Some(ticket);
+        }
+        self.waiting[priority][place] = ticket;
+        None
     }
 
     /// The next request to be asked now, if there is one and the budget has room: the most urgent first,
     /// and never a cheaper one past a more urgent one.
-    pub fn next(&mut self, now: Now) -> Option<FetchRequest> {
+    pub fn next(&mut self, now: Now) -> Option<Ticket> {
         let queue = self.waiting.iter_mut().find(|queue| !queue.is_empty())?;
-        let request = queue.front()?;
+        let request = &queue.front()?.request;
         let slots = match request.priority {
             Priority::Repair => FETCHES_INFLIGHT_MAX,
             _ => FETCHES_INFLIGHT_MAX - 1,
@@ -91,6 +126,11 @@ impl Queue {
         self.budget.charge(weight, now);
         self.inflight += 1;
         queue.pop_front()
+    }
+
+    /// Weight spent in the present minute.
+    pub fn used(&mut self, now: Now) -> u32 {
+        self.budget.used(now)
     }
 
     /// Takes note of a reply: what error it is, if it is one, and whether the venue wants rest.
@@ -191,9 +231,15 @@ mod tests {
         Now { mono_ns: (1_000_000 + ms) * 1_000_000, wall_ns: (1_795_000_020_000 + ms) * 1_000_000 }
     }
 
-    fn book(priority: Priority, token: u64) -> FetchRequest {
+    /// Each token is another book's.
+    fn book(priority: Priority, token: u64) -> Ticket {
+        book_of(token as u32, priority, token)
+    }
+
+    fn book_of(instrument: u32, priority: Priority, token: u64) -> Ticket {
         let query = Query::Book { symbol: "BTCUSDT".into(), limit: 1000 };
-        FetchRequest { venue: Venue::Binance, query, instrument: 0, token, priority }
+        let request = FetchRequest { venue: Venue::Binance, query, instrument, token, priority };
+        Ticket { lane: 0, request }
     }
 
     fn queue() -> Queue {
@@ -214,16 +260,55 @@ mod tests {
         queue.push(book(Priority::Asked, 10)).unwrap();
         let mut order = Vec::new();
         while let Some(request) = queue.next(at(0)) {
-            order.push(request.token);
+            order.push(request.request.token);
         }
         assert_eq!(order, [10, 0, 1], "one place is kept for repairs");
         queue.push(book(Priority::Repair, 11)).unwrap();
-        assert_eq!(queue.next(at(0)).unwrap().token, 11);
+        assert_eq!(queue.next(at(0)).unwrap().request.token, 11);
         assert!(queue.next(at(0)).is_none());
         assert_eq!(queue.settle(&status(200), at(0), at(1)), (Ok(()), None));
         assert!(queue.next(at(1)).is_none(), "three others are still on their way");
         let _ = queue.settle(&status(200), at(0), at(1));
-        assert_eq!(queue.next(at(1)).unwrap().token, 2);
+        assert_eq!(queue.next(at(1)).unwrap().request.token, 2);
+    }
+
+    #[test]
+    fn a_book_asked_for_again_waits_once() {
+        let mut queue = queue();
+        for (instrument, priority, token) in [
+            (1, Priority::Background, 10),
+            (2, Priority::Background, 20),
+            (3, Priority::Repair, 30),
+            (1, Priority::Background, 11),
+            (1, Priority::Background, 12),
+            // More urgent than the one that waits, and less.
+            (2, Priority::Asked, 21),
+            (3, Priority::Background, 31),
+        ] {
+            queue.push(book_of(instrument, priority, token)).unwrap();
+        }
+        // Another lane, another symbol and another query are others.
+        queue.push(Ticket { lane: 1, ..book_of(1, Priority::Background, 13) }).unwrap();
+        let mut other = book_of(1, Priority::Background, 14);
+        other.request.query = Query::Book { symbol: "ETHUSDT".into(), limit: 1000 };
+        queue.push(other).unwrap();
+        for token in [15, 16] {
+            let mut trades = book_of(1, Priority::Background, token);
+            trades.request.query = Query::AggTrades { symbol: "BTCUSDT".into(), from_id: 1, limit: 1 };
+            queue.push(trades).unwrap();
+        }
+        let mut order = Vec::new();
+        while let Some(ticket) = queue.next(at(0)) {
+            order.push(ticket.request.token);
+            let _ = queue.settle(&status(200), at(0), at(0));
+        }
+        assert_eq!(order, [31, 21, 12, 13, 14, 15, 16]);
+        // One that is on its way is no longer replaced; a full queue still takes its own books again.
+        for token in 0..FETCH_QUEUE_MAX as u64 {
+            queue.push(book(Priority::Background, token)).unwrap();
+        }
+        queue.push(book_of(7, Priority::Background, 1_000_000)).unwrap();
+        assert!(queue.push(book(Priority::Background, FETCH_QUEUE_MAX as u64)).is_err());
     }
 
     #[test]
@@ -232,7 +317,7 @@ mod tests {
         for token in 0..FETCH_QUEUE_MAX as u64 {
             queue.push(book(Priority::Background, token)).unwrap();
         }
-        assert_eq!(queue.push(book(Priority::Repair, 7)).unwrap_err().token, 7);
+        assert_eq!(queue.push(book_of(u32::MAX, Priority::Repair, 7)).unwrap_err().request.token, 7);
     }
 
     #[test]
@@ -247,7 +332,7 @@ mod tests {
         assert!((7_100..12_200).contains(&ms));
         assert_eq!(outcome, Err(FetchError::RateLimited { retry_after_ms: ms }));
         assert!(queue.next(at(ms)).is_none());
-        assert_eq!(queue.next(at(ms + 101)).unwrap().token, 1);
+        assert_eq!(queue.next(at(ms + 101)).unwrap().request.token, 1);
         // Without Retry-After: the next clock minute.
         let (_, rest) = queue.settle(&status(429), at(0), at(20_000));
         assert!((40_100..45_200).contains(&rest.unwrap().ms), "{rest:?}");

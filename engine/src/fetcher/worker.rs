@@ -1,7 +1,7 @@
 //! The threads that ask: one request at a time each, blocking, decoded where it arrives.
 
 use super::query;
-use super::queue::Reply;
+use super::queue::{Reply, Ticket};
 use crate::connector::Trust;
 use crate::fetch::{Answer, FetchRequest};
 use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_CONNECT_TIMEOUT_MS, FETCH_TIMEOUT_MS, FETCHES_INFLIGHT_MAX};
@@ -17,7 +17,7 @@ use ureq::{Agent, Body};
 
 /// A request on its way.
 pub(super) struct Job {
-    pub request: FetchRequest,
+    pub ticket: Ticket,
     pub asked: Now,
 }
 
@@ -90,7 +90,7 @@ fn agent(trust: Option<&Trust>) -> Agent {
 /// A thread's life: ends when the fetcher is gone.
 fn work(worker: usize, agent: &Agent, rest_url: &str, jobs: &Receiver<Job>, done: &Sender<Done>) {
     while let Ok(job) = jobs.recv() {
-        let (reply, answer) = ask(agent, rest_url, &job.request);
+        let (reply, answer) = ask(agent, rest_url, &job.ticket.request);
         if done.send(Done { worker, job, reply, answer }).is_err() {
             return;
         }
