@@ -8,7 +8,7 @@ use slipstream_client::{Candle, Client, Message, request};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::fixture;
-use system::{Choice, Desk, PATIENCE, e8};
+use system::{Choice, Desk, PATIENCE, e8, wait_for};
 
 const BTCUSDT: &str = "binance_usdm/btcusdt_depth_ticker_trade_20240808.txt.gz";
 const KLINES: &str = "binance_usdm/btcusdt_klines_1m_20240808.csv";
@@ -131,11 +131,11 @@ fn each_of_the_four_symbols_closes_its_candle_once() {
 
 #[test]
 fn every_minute_of_the_eth_capture_closes_once_and_is_corrected_where_its_last_frame_was_short() {
-    let Some(playback) = playback(ETH, Speed::Times(1_500.0), 1) else { return };
+    let Some(mut playback) = playback(ETH, Speed::Max, 1) else { return };
+    playback.start = StartWhen::Command;
     let mut config = Config::default();
     config.hyperliquid.playback = Some(playback);
-    let lines = "symbols = [\"ETH\"]\nchannels = [\"candles\"]\nintervals = [\"1m\"]\n\
-                 [venues.hyperliquid.rate_limits]\nrest_weight_per_minute = 100000";
+    let lines = "symbols = [\"ETH\"]\nchannels = [\"candles\"]\nintervals = [\"1m\"]";
     let desk = Desk::start(config, &Choice { hyperliquid: Some(lines), binance: None, retention: "" });
     let mut client = desk.client();
     subscribe(&mut client, "hyperliquid", "ETH");
@@ -143,6 +143,11 @@ fn every_minute_of_the_eth_capture_closes_once_and_is_corrected_where_its_last_f
     assert!(truth.len() >= 360, "{}", truth.len());
     let truth: BTreeMap<u64, TruthCandle> =
         truth.into_iter().map(|candle| (candle.open_ms as u64 / 1000, candle)).collect();
+    // A frame that comes before the subscription is shown to nobody.
+    wait_for("a live stream", || {
+        (client.request(&request("get_status")).ok()?.1.to_string().contains("\"live\"")).then_some(())
+    });
+    desk.sim.hyperliquid().start_playback().unwrap();
     let mut seen = Seen::default();
     // The last minute of the capture has nothing after it.
     seen.watch(&mut client, "every minute, as the venue has it", |seen| {

@@ -15,9 +15,11 @@ fn config_text(directory: &TempDir) -> String {
     let port = closed_port();
     format!(
         "[daemon]\nsocket_path = \"{}\"\nclients_buffer_mib = 1\n[threads]\nengine_wait = \"poll\"\nwait = \"park\"\n\
+         [retention]\ncandles_path = \"{}\"\n\
          [venues.binance]\nwebsocket_url = \"ws://127.0.0.1:{port}\"\nrest_url = \"http://127.0.0.1:{port}\"\n\
          [venues.hyperliquid]\nwebsocket_url = \"ws://127.0.0.1:{port}/ws\"\nrest_url = \"http://127.0.0.1:{port}\"\n",
-        text(&directory.path("mktdata.sock"))
+        text(&directory.path("mktdata.sock")),
+        text(&directory.path("candles"))
     )
 }
 

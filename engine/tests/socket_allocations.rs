@@ -76,7 +76,7 @@ fn measure(tls: bool) -> (u64, u64) {
     let ca = sim.ca_path().map_or_else(String::new, |path| format!("tls_ca_file = {path:?}\n"));
     let text = format!(
         "[daemon]\nsocket_path = {socket:?}\nclients_buffer_mib = 1\n[threads]\nengine_wait = \"poll\"\n\
-         [retention]\norderbook_depth = 100\n[health]\nmetrics_port = 0\n\
+         [retention]\norderbook_depth = 100\ncandles_path = \"\"\n[health]\nmetrics_port = 0\n\
          [venues.binance]\nwebsocket_url = {:?}\nrest_url = {:?}\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\n{ca}",
         venue.ws_url(),
         venue.rest_url(),

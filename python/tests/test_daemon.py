@@ -114,7 +114,6 @@ class Venues:
             f'rest_url = "{urls["rest"]}"',
             f'tls_ca_file = "{self.ready["ca"]}"',
             f"symbols = {json.dumps(SYMBOLS[venue])}",
-            'channels = ["orderbook", "quotes", "trades"]',
             "reconnect_delay_ms = 100",
         ]
         return "\n".join(lines)
@@ -136,6 +135,8 @@ class RealDaemon:
                     'engine_wait = "poll"',
                     "[health]",
                     f"metrics_port = {free_port()}",
+                    "[retention]",
+                    f'candles_path = "{directory / "candles"}"',
                     *(venues.config(venue) for venue in SYMBOLS),
                     "",
                 ]

@@ -39,7 +39,8 @@ impl Desk {
         let socket = directory.join("mktdata.sock");
         let mut text = format!(
             "[daemon]\nsocket_path = {socket:?}\nclients_buffer_mib = 16\nlog_level = \"debug\"\n\
-             [threads]\nengine_wait = \"poll\"\nwait = \"park\"\n[health]\nmetrics_port = 0\n[retention]\n{}\n",
+             [threads]\nengine_wait = \"poll\"\nwait = \"park\"\n[health]\nmetrics_port = 0\n[retention]\ncandles_path = {:?}\n{}\n",
+            directory.join("candles"),
             choice.retention
         );
         let venues = [

@@ -181,8 +181,9 @@ fn daemon_config(addresses: &Json, socket: &Path) -> Result<String, ToolError> {
     };
     let mut text = format!(
         "[daemon]\nsocket_path = {}\n\n[threads]\nengine_wait = \"poll\"\nwait = \"park\"\n\n\
-         [health]\nmetrics_port = 0\n",
-        toml(&socket.display().to_string())
+         [health]\nmetrics_port = 0\n\n[retention]\ncandles_path = {}\n",
+        toml(&socket.display().to_string()),
+        toml(&socket.with_file_name("candles").display().to_string())
     );
     for (venue, symbols) in SYMBOLS {
         text += &format!(
@@ -237,6 +238,7 @@ mod tests {
         let text = daemon_config(&addresses, Path::new("/tmp/x/mktdata.sock")).expect("a configuration");
         for expected in [
             "socket_path = \"/tmp/x/mktdata.sock\"",
+            "candles_path = \"/tmp/x/candles\"",
             "[venues.hyperliquid]\nwebsocket_url = \"wss://localhost:1/ws\"\nrest_url = \"https://localhost:1\"",
             "tls_ca_file = \"/tmp/a \\\"b\\\\/ca.pem\"",
             "symbols = [\"BTCUSDT\", \"ETHUSDT\", \"SOLUSDT\", \"1000PEPEUSDT\"]",
