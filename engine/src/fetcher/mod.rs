@@ -17,6 +17,7 @@ mod worker;
 
 pub use budget::Budget;
 pub use lane::Lane;
+pub use query::{NoSuchQuery, Wire, understand, wire};
 pub use queue::{Queue, Reply, Rest, Ticket};
 
 use crate::agent::Agent;

@@ -1,5 +1,6 @@
 //! What a query is on the wire: address, body, weight, and how its answer is read.
 
+use super::queue::Reply;
 use crate::fetch::{Answer, FetchRequest, Query};
 use crate::limits::{HYPERLIQUID_CANDLES_MAX, HYPERLIQUID_ROWS_PER_WEIGHT};
 use codec::venues::{DecodeError, rest_binance, rest_hyperliquid};
@@ -140,6 +141,40 @@ pub fn decode(request: &FetchRequest, body: &mut [u8]) -> Result<Answer, DecodeE
         (Venue::Hyperliquid, Query::Turnover) => Answer::Turnover(rest_hyperliquid::turnover(body)?),
         (Venue::Hyperliquid, _) => Answer::HyperliquidInstruments(rest_hyperliquid::meta(body)?),
     })
+}
+
+/// What a body says: the answer, or what went wrong in words, noted in the reply. `from` names the address.
+#[must_use]
+pub fn understand(
+    request: &FetchRequest,
+    mut reply: Reply,
+    mut body: Vec<u8>,
+    from: &str,
+) -> (Reply, Option<Answer>) {
+    if !(200..300).contains(&reply.status) {
+        (reply.code, reply.message) = error_text(request.venue, &mut body);
+        return (reply, None);
+    }
+    match decode(request, &mut body) {
+        Ok(answer) => (reply, Some(answer)),
+        Err(error) => {
+            reply.message = format!("{from}: {error}");
+            (reply, None)
+        }
+    }
+}
+
+/// The venue's code and words: of its own error form, else the beginning of the body.
+fn error_text(venue: Venue, body: &mut [u8]) -> (i64, String) {
+    let beginning: String = String::from_utf8_lossy(&body[..body.len().min(512)])
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect();
+    let known = if venue == Venue::Binance { rest_binance::error(body) } else { None };
+    let (code, message) = known.unwrap_or((0, beginning.trim().to_owned()));
+    // An error without words is still one.
+    (code, if message.is_empty() { "no explanation".to_owned() } else { message })
 }
 
 #[cfg(test)]

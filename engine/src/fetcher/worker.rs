@@ -6,8 +6,6 @@ use crate::connector::Trust;
 use crate::fetch::{Answer, FetchRequest};
 use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_CONNECT_TIMEOUT_MS, FETCH_TIMEOUT_MS, FETCHES_INFLIGHT_MAX};
 use codec::time::Now;
-use codec::venues::rest_binance;
-use codec::words::Venue;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -112,44 +110,21 @@ fn ask(agent: &Agent, rest_url: &str, request: &FetchRequest) -> (Reply, Option<
         Err(error) => return failed(format!("{}: {error}", wire.url)),
     };
     let number = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let mut reply = Reply {
+    let reply = Reply {
         status: response.status().as_u16(),
         retry_after_s: number("retry-after"),
         used_weight: number("x-mbx-used-weight-1m").and_then(|weight| u32::try_from(weight).ok()),
         ..Reply::default()
     };
-    let mut body = match read(&mut response) {
+    let body = match read(&mut response) {
         Ok(body) => body,
         // A refusal stays one, whatever its body.
         Err(_) if reply.status >= 300 => Vec::new(),
         Err(error) => return failed(format!("{}: reading the answer: {error}", wire.url)),
     };
-    if !(200..300).contains(&reply.status) {
-        (reply.code, reply.message) = error_text(request.venue, &mut body);
-        return (reply, None);
-    }
-    match query::decode(request, &mut body) {
-        Ok(answer) => (reply, Some(answer)),
-        Err(error) => {
-            reply.message = format!("{}: {error}", wire.url);
-            (reply, None)
-        }
-    }
+    query::understand(request, reply, body, &wire.url)
 }
 
 fn read(response: &mut Response<Body>) -> Result<Vec<u8>, ureq::Error> {
     response.body_mut().with_config().limit(FETCH_BODY_BYTES_MAX).read_to_vec()
-}
-
-/// The venue's code and words: of its own error form, else the beginning of the body.
-fn error_text(venue: Venue, body: &mut [u8]) -> (i64, String) {
-    let beginning: String = String::from_utf8_lossy(&body[..body.len().min(512)])
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(200)
-        .collect();
-    let known = if venue == Venue::Binance { rest_binance::error(body) } else { None };
-    let (code, message) = known.unwrap_or((0, beginning.trim().to_owned()));
-    // An error without words is still one.
-    (code, if message.is_empty() { "no explanation".to_owned() } else { message })
 }
