@@ -16,6 +16,13 @@ Usage: slipstream-sim [flags]
   --no-tls                      plain ws and http
   --seed N                      decides the whole market (default: from the clock, and printed)
   --symbols N                   symbols of each venue (default: 5 and 6)
+  --binance-symbols N           symbols of Binance alone
+  --hyperliquid-symbols N       symbols of Hyperliquid alone
+  --other-kinds                 symbols of other kinds too: spot, builder dexes, stocks, quarterlies, COIN-M, delisted
+  --names                       names and turnovers as at the venues for made-up symbols
+  --history N                   past candles of each interval (default: 2500)
+  --account ADDRESS             an account at Hyperliquid that has traded a little (0x and 40 digits)
+  --connection-age-s N          age at which Binance closes a connection (default: 86400)
   --rate N                      events a second of each symbol (default: 50 and 100)
   --playback-binance FILE       play a capture back instead of the model
   --playback-hyperliquid FILE   the same for Hyperliquid
@@ -32,6 +39,8 @@ pub struct Args {
     pub config: Config,
     /// Where the addresses are written beside standard output.
     pub ready_file: Option<PathBuf>,
+    /// An account that has traded.
+    pub account: Option<String>,
 }
 
 /// What came out of reading the flags.
@@ -43,7 +52,7 @@ pub enum Parsed {
 }
 
 /// Every flag, to name the nearest ones.
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 21] = [
     "--hyperliquid-port",
     "--binance-port",
     "--control-port",
@@ -51,6 +60,13 @@ const FLAGS: [&str; 14] = [
     "--no-tls",
     "--seed",
     "--symbols",
+    "--binance-symbols",
+    "--hyperliquid-symbols",
+    "--other-kinds",
+    "--names",
+    "--history",
+    "--account",
+    "--connection-age-s",
     "--rate",
     "--playback-binance",
     "--playback-hyperliquid",
@@ -66,6 +82,13 @@ fn value(flag: &str, values: &mut impl Iterator<Item = String>) -> Result<String
 
 fn number<T: std::str::FromStr>(flag: &str, text: &str, right: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{flag} {text}: right is {right}"))
+}
+
+/// A whole number within bounds.
+fn within(flag: &str, text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let right = format!("a whole number from {least} to {most}");
+    let value: usize = number(flag, text, &right)?;
+    if (least..=most).contains(&value) { Ok(value) } else { Err(format!("{flag} {text}: right is {right}")) }
 }
 
 fn speed(text: &str) -> Result<Speed, String> {
@@ -86,6 +109,9 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
     const PORT: &str = "a port from 0 to 65535";
     const SYMBOLS_MAX: usize = 2_000;
     const RATE_MAX: f64 = 100_000.0;
+    const HISTORY_MAX: usize = 20_000;
+    const CONNECTION_AGE_S_MAX: usize = 10 * 24 * 3600;
+    let mut account = None;
     let mut config = Config { seed: default_seed, control_port: Some(0), ..Config::default() };
     let (mut ready_file, mut chosen_speed, mut start) =
         (None, Speed::Times(1.0), StartWhen::SubscriptionCount(1));
@@ -102,13 +128,37 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
             "--ca" => config.ca_path = Some(next()?.into()),
             "--seed" => config.seed = number(&flag, &next()?, "a whole number from 0")?,
             "--symbols" => {
-                let right = format!("a whole number from 1 to {SYMBOLS_MAX}");
-                let symbols: usize = number(&flag, &next()?, &right)?;
-                if !(1..=SYMBOLS_MAX).contains(&symbols) {
-                    return Err(format!("--symbols {symbols}: right is {right}"));
-                }
+                let symbols = within(&flag, &next()?, 1, SYMBOLS_MAX)?;
                 config.hyperliquid.market.symbols = symbols;
                 config.binance.market.symbols = symbols;
+            }
+            "--binance-symbols" => config.binance.market.symbols = within(&flag, &next()?, 1, SYMBOLS_MAX)?,
+            "--hyperliquid-symbols" => {
+                config.hyperliquid.market.symbols = within(&flag, &next()?, 1, SYMBOLS_MAX)?;
+            }
+            "--other-kinds" => {
+                config.hyperliquid.market.other_kinds = true;
+                config.binance.market.other_kinds = true;
+            }
+            "--names" => {
+                config.hyperliquid.market.named = true;
+                config.binance.market.named = true;
+            }
+            "--history" => {
+                let periods = within(&flag, &next()?, 0, HISTORY_MAX)?;
+                config.hyperliquid.market.past_periods = periods;
+                config.binance.market.past_periods = periods;
+            }
+            "--account" => {
+                let address = next()?;
+                if !sim::is_address(&address) {
+                    return Err(format!("--account {address}: right is 0x and 40 hexadecimal digits"));
+                }
+                account = Some(address);
+            }
+            "--connection-age-s" => {
+                let seconds = within(&flag, &next()?, 1, CONNECTION_AGE_S_MAX)?;
+                config.binance.connection_age_ms_max = seconds as i64 * 1000;
             }
             "--rate" => {
                 let right = format!("a number from 0 to {RATE_MAX}");
@@ -140,7 +190,7 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
     };
     config.binance.playback = playback_binance.map(playback);
     config.hyperliquid.playback = playback_hyperliquid.map(playback);
-    Ok(Parsed::Run(Box::new(Args { config, ready_file })))
+    Ok(Parsed::Run(Box::new(Args { config, ready_file, account })))
 }
 
 #[cfg(test)]
@@ -156,6 +206,10 @@ mod tests {
         let line =
             "--seed 3 --no-tls --symbols 9 --rate 2.5 --playback-binance x.gz --speed max --binance-port 1";
         let Ok(Parsed::Run(args)) = parsed(line) else { panic!("good flags") };
+        let more = "--binance-symbols 800 --hyperliquid-symbols 240 --names --other-kinds --history 5000";
+        let Ok(Parsed::Run(big)) = parsed(more) else { panic!("good flags") };
+        assert_eq!((big.config.binance.market.symbols, big.config.hyperliquid.market.symbols), (800, 240));
+        assert!(big.config.binance.market.named && big.config.hyperliquid.market.past_periods == 5_000);
         assert_eq!((args.config.seed, args.config.tls, args.config.binance.port), (3, false, 1));
         assert_eq!(args.config.hyperliquid.market.symbols, 9);
         assert_eq!(args.config.binance.playback.map(|playback| playback.speed), Some(Speed::Max));
@@ -171,6 +225,9 @@ mod tests {
             ("--speed 0", "a number above 0, or max"),
             ("--binance-port 99999", "0 to 65535"),
             ("--symbols 0", "from 1 to 2000"),
+            ("--history -1", "from 0 to 20000"),
+            ("--account 0x12", "40 hexadecimal digits"),
+            ("--connection-age-s 0", "from 1 to"),
             ("--rate -1", "from 0 to"),
         ] {
             assert!(parsed(line).is_err_and(|text| text.contains(told)), "{line}");

@@ -36,6 +36,43 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// So many symbols of each venue with names, prices and turnovers as at the venue, and few frames of each: for
+    /// days of virtual time by hand. Two days of 800 and 240 symbols are a few million frames.
+    ///
+    /// Rates fall with the rank; books are small and come every minute, as do mark prices and contexts; quotes are
+    /// held back for ten seconds. Trades and candles come as they happen.
+    pub fn universe(binance: usize, hyperliquid: usize) -> Self {
+        const MINUTE_MS: i64 = 60_000;
+        let mut config = Self::default();
+        for (market, symbols) in
+            [(&mut config.binance.market, binance), (&mut config.hyperliquid.market, hyperliquid)]
+        {
+            market.symbols = symbols;
+            market.named = true;
+            market.rate_per_s = 1.0;
+            market.rate_exponent = 0.8;
+            market.trade_share = 0.3;
+            market.book_levels = 40;
+            market.segment_changes = 256;
+            market.candle_minutes = 1_500;
+        }
+        let own = &mut config.binance;
+        own.depth_interval_ms_min = MINUTE_MS;
+        own.book_ticker_interval_ms_min = 10_000;
+        own.mark_price_interval_ms = MINUTE_MS;
+        own.kline_interval_ms = 1_000;
+        let own = &mut config.hyperliquid;
+        own.book_interval_ms = MINUTE_MS;
+        own.fast_book_interval_ms = MINUTE_MS;
+        own.mids_interval_ms = MINUTE_MS;
+        own.context_interval_ms = MINUTE_MS;
+        own.all_contexts_interval_ms = MINUTE_MS;
+        own.candle_interval_ms = 1_000;
+        config
+    }
+}
+
 /// The order of keys in Hyperliquid's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOrder {
@@ -112,6 +149,12 @@ pub struct BinanceConfig {
     pub ping_interval_ms: i64,
     /// A connection whose client answered no ping for this long is cut.
     pub pong_timeout_ms: i64,
+    /// How old a connection may get before the venue closes it.
+    pub connection_age_ms_max: i64,
+    /// The shortest time between two events of a depth stream; 0: what its name says.
+    pub depth_interval_ms_min: i64,
+    /// The shortest time between two quotes of a symbol; 0: every change of the best is told at once.
+    pub book_ticker_interval_ms_min: i64,
     /// The shortest time between two frames of a kline stream; the closing frame comes when its period ends.
     pub kline_interval_ms: i64,
     /// Time between mark prices on the fast stream; the slow one takes three times as long.
@@ -130,6 +173,9 @@ impl Default for BinanceConfig {
             playback: None,
             ping_interval_ms: 180_000,
             pong_timeout_ms: 600_000,
+            connection_age_ms_max: 24 * 3600 * 1000,
+            depth_interval_ms_min: 0,
+            book_ticker_interval_ms_min: 0,
             kline_interval_ms: 250,
             mark_price_interval_ms: 1_000,
             trade_placeholders: false,

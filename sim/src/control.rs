@@ -9,12 +9,16 @@
 //! POST /playback/start?venue=V                      starts a playback
 //! GET  /truth/book?venue=V&symbol=S&update_id=N     the true book (or &time_ms=N; neither: now)
 //! GET  /truth/trades?venue=V&symbol=S&from_ms=N&before_ms=N
+//! GET  /truth/candles?venue=V&symbol=S&interval=I&from_ms=N&before_ms=N
+//! GET  /truth/funding?venue=V&symbol=S              mark, index, rate and next funding now (or &time_ms=N)
+//! POST /fill?venue=V&symbol=S&user=U&side=buy|sell&size=D[&price=D][&role=maker]
 //! ```
 
-use crate::decimal::trimmed;
+use crate::decimal::{parse_e8, trimmed, trimmed_scaled};
 use crate::error::SimError;
 use crate::faults::{FAULT_FORMS, Fault};
-use crate::market::{Aggressor, Level};
+use crate::hyperliquid::is_address;
+use crate::market::{Aggressor, Level, NewFill, TruthCandle};
 use crate::protocol::{
     Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Target,
 };
@@ -74,6 +78,9 @@ impl Control {
             }
             ("GET", "/truth/book") => book(self.venue(&parameters)?, &parameters),
             ("GET", "/truth/trades") => trades(self.venue(&parameters)?, &parameters),
+            ("GET", "/truth/candles") => candles(self.venue(&parameters)?, &parameters),
+            ("GET", "/truth/funding") => funding(self.venue(&parameters)?, &parameters),
+            ("POST", "/fill") => fill(self.venue(&parameters)?, &parameters),
             ("POST", _) if path.starts_with("/control/") => {
                 let handle = self.venue(&parameters)?;
                 let name = path.trim_start_matches("/control/");
@@ -92,6 +99,7 @@ fn counters(handle: &VenueHandle) -> Value {
         "connections_open": counters.connections_open,
         "connections_opened": counters.connections_opened,
         "connections_refused": counters.connections_refused,
+        "connections_aged_out": counters.connections_aged_out,
         "subscriptions": counters.subscriptions,
         "messages_received": counters.messages_received,
         "messages_per_second_max": counters.messages_per_second_max,
@@ -103,6 +111,7 @@ fn counters(handle: &VenueHandle) -> Value {
         "rest_429": counters.rest_429,
         "rest_418": counters.rest_418,
         "frames_sent": counters.frames_sent,
+        "limit_used_max": counters.limit_used_max,
         "limit_violations": counters.limit_violations,
         "soft_errors": counters.soft_errors,
         "fatal_requests": counters.fatal_requests,
@@ -137,6 +146,58 @@ fn book(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Va
         "update_id": book.update_id, "time_ms": book.time_ms,
         "bids": side(&book.bids), "asks": side(&book.asks),
     }))
+}
+
+fn candles(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {
+    let from_ms = number(parameters, "from_ms")?.unwrap_or(0);
+    let before_ms = number(parameters, "before_ms")?.unwrap_or(i64::MAX);
+    let interval = parameters.get("interval").ok_or_else(|| (400, "interval is missing".to_owned()))?;
+    let candles = handle.candles(symbol(parameters)?, interval, from_ms, before_ms);
+    let candles = candles.map_err(|error| (409, error.to_string()))?;
+    let row = |candle: &TruthCandle| {
+        json!({
+            "open_ms": candle.open_ms, "close_ms": candle.close_ms, "closed": candle.closed,
+            "open": trimmed(candle.open_e8), "high": trimmed(candle.high_e8),
+            "low": trimmed(candle.low_e8), "close": trimmed(candle.close_e8),
+            "volume": trimmed_scaled(candle.volume_e8, 8), "quote": trimmed_scaled(candle.quote_e16, 16),
+            "trades": candle.trades,
+        })
+    };
+    Ok(candles.iter().map(row).collect())
+}
+
+fn funding(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {
+    let market = handle.market();
+    let time_ms = number(parameters, "time_ms")?.unwrap_or_else(|| market.now_ms());
+    let funding =
+        market.funding_at(symbol(parameters)?, time_ms).map_err(|error| (409, error.to_string()))?;
+    Ok(json!({
+        "time_ms": time_ms, "mark": trimmed(funding.mark_e8), "index": trimmed(funding.index_e8),
+        "rate": funding.rate_e10.map(|rate_e10| trimmed_scaled(rate_e10.into(), 10)),
+        "next_funding_ms": funding.next_funding_ms, "interval_hours": funding.interval_hours,
+    }))
+}
+
+fn fill(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {
+    let decimal = |name: &str| {
+        let bad = |text: &String| (400, format!("{name}={text} is not a decimal"));
+        parameters.get(name).map(|text| parse_e8(text).ok_or_else(|| bad(text))).transpose()
+    };
+    let user = parameters.get("user").filter(|user| is_address(user));
+    let bought = match parameters.get("side").map(String::as_str) {
+        Some("buy") => true,
+        Some("sell") => false,
+        _ => return Err((400, "side is missing; right is buy or sell".to_owned())),
+    };
+    let new = NewFill {
+        user: user.cloned().ok_or_else(|| (400, "user is 0x and 40 hexadecimal digits".to_owned()))?,
+        bought,
+        taker: parameters.get("role").is_none_or(|role| role != "maker"),
+        price_e8: decimal("price")?,
+        size_e8: decimal("size")?.ok_or_else(|| (400, "size is missing".to_owned()))?,
+    };
+    handle.add_fill(symbol(parameters)?, new).map_err(|error| (409, error.to_string()))?;
+    Ok(json!({"done": true}))
 }
 
 fn trades(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {

@@ -30,6 +30,8 @@ pub struct Counters {
     pub connections_opened: u64,
     /// WebSocket handshakes refused for a limit.
     pub connections_refused: u64,
+    /// Binance: connections closed because they were too old.
+    pub connections_aged_out: u64,
     /// Subscriptions live now, over all connections.
     pub subscriptions: usize,
     /// Messages received from clients, control frames included.
@@ -52,6 +54,8 @@ pub struct Counters {
     pub rest_418: u64,
     /// Data frames sent, by stream, summed over connections.
     pub frames_sent: BTreeMap<String, u64>,
+    /// The most ever used of each limit of the venue, by the limit's name.
+    pub limit_used_max: BTreeMap<&'static str, u64>,
     /// How often a client went over a limit of the venue, by the limit's name.
     pub limit_violations: BTreeMap<&'static str, u64>,
     /// Requests answered with an error that leaves the connection open.
@@ -75,8 +79,18 @@ impl Counters {
         self.limit_violations.values().sum()
     }
 
+    /// Notes how much of a limit is used; counts a violation, and returns true, if that is too much.
+    pub fn use_limit(&mut self, limit: &'static str, used: u64, allowed: u64) -> bool {
+        let most = self.limit_used_max.entry(limit).or_default();
+        *most = used.max(*most);
+        if used > allowed {
+            self.violate(limit);
+        }
+        used > allowed
+    }
+
     /// Counts a violation.
-    pub fn violate(&mut self, limit: &'static str) {
+    fn violate(&mut self, limit: &'static str) {
         log::warn!("a client went over a limit of the venue: {limit}");
         *self.limit_violations.entry(limit).or_default() += 1;
     }

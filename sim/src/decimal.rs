@@ -10,19 +10,27 @@ pub const SCALE_DECIMALS: u32 = 8;
 
 /// Appends a value with a fixed number of decimals, as Binance writes it (`83091.60`).
 pub fn push_fixed(text: &mut String, value_e8: i64, decimals: u32) {
-    use std::fmt::Write;
-    let magnitude = value_e8.unsigned_abs();
-    let sign = if value_e8 < 0 { "-" } else { "" };
-    let scale = SCALE_E8.unsigned_abs();
-    let (whole, fraction) = (magnitude / scale, magnitude % scale);
-    // Writing into a String cannot fail.
-    let _ = if decimals == 0 {
-        write!(text, "{sign}{whole}")
-    } else {
-        let shown = fraction / 10u64.pow(SCALE_DECIMALS.saturating_sub(decimals));
-        let width = decimals.min(SCALE_DECIMALS) as usize;
-        write!(text, "{sign}{whole}.{shown:0width$}")
-    };
+    let decimals = decimals.min(SCALE_DECIMALS);
+    let mut left = value_e8.unsigned_abs() / 10u64.pow(SCALE_DECIMALS - decimals);
+    // Written from the end, digit by digit: books are mostly decimals. 19 digits, a point and a sign fit.
+    let mut written = [b'0'; 24];
+    let mut at = written.len();
+    let mut digits = 0;
+    while left > 0 || digits <= decimals {
+        if digits == decimals && decimals > 0 {
+            at -= 1;
+            written[at] = b'.';
+        }
+        at -= 1;
+        written[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        digits += 1;
+    }
+    if value_e8 < 0 {
+        at -= 1;
+        written[at] = b'-';
+    }
+    text.push_str(std::str::from_utf8(&written[at..]).unwrap_or_default());
 }
 
 /// Appends a value that is so many decimals too large, with a number of decimals of which no digit may be lost.
@@ -54,10 +62,13 @@ pub fn trimmed_scaled(value: i128, scale: u32) -> String {
 
 /// Appends a value as Hyperliquid writes it: no trailing zeros, but always one decimal (`84143.0`).
 pub fn push_trimmed(text: &mut String, value_e8: i64) {
-    push_fixed(text, value_e8, SCALE_DECIMALS);
-    while text.ends_with('0') && !text.ends_with(".0") {
-        text.pop();
+    let mut fraction = value_e8.unsigned_abs() % SCALE_E8.unsigned_abs();
+    let mut decimals = SCALE_DECIMALS;
+    while decimals > 1 && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        decimals -= 1;
     }
+    push_fixed(text, value_e8, decimals);
 }
 
 /// A value with a fixed number of decimals.
@@ -106,6 +117,11 @@ mod tests {
         assert_eq!(fixed(421_500_000, 3), "4.215");
         assert_eq!(fixed(81_300_000_000, 0), "813");
         assert_eq!(fixed(0, 3), "0.000");
+        assert_eq!(
+            (fixed(-0, 0), fixed(-150_000_000, 0), fixed(i64::MAX, 8)),
+            ("0".to_owned(), "-1".to_owned(), "92233720368.54775807".to_owned())
+        );
+        assert_eq!(fixed(i64::MIN, 2), "-92233720368.54");
         assert_eq!(fixed(-1, 8), "-0.00000001");
         assert_eq!(trimmed(8_414_300_000_000), "84143.0");
         assert_eq!(trimmed(441_000), "0.00441");

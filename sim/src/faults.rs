@@ -2,6 +2,9 @@
 //!
 //! A new fault is a variant here, a line in [`Fault::parse`], and the place in a venue that obeys it.
 
+use crate::decimal::{SCALE_E8, parse_e8};
+use crate::error::SimError;
+use crate::market::{Interval, Market, NewListing};
 use crate::protocol::Route;
 use std::collections::HashMap;
 
@@ -83,6 +86,85 @@ pub enum Fault {
         /// How many frames, of whichever book streams come first.
         frames: u32,
     },
+    /// Binance: sends the next closing kline frames of a symbol late.
+    LateCloseFrames {
+        /// The symbol, upper case.
+        symbol: String,
+        /// Of one interval, or of all.
+        interval: Option<Interval>,
+        /// How much later.
+        delay_ms: i64,
+        /// How many closing frames of each interval.
+        frames: u32,
+    },
+    /// Binance: loses the next closing kline frames of a symbol.
+    LoseCloseFrames {
+        /// The symbol, upper case.
+        symbol: String,
+        /// Of one interval, or of all.
+        interval: Option<Interval>,
+        /// How many closing frames of each interval.
+        frames: u32,
+    },
+    /// Binance: loses every kline frame of a symbol for a while.
+    SilenceKlines {
+        /// The symbol, upper case.
+        symbol: String,
+        /// How long.
+        for_ms: i64,
+    },
+    /// Hyperliquid: tells no candle frame in the last moments of the next periods, nor after them, so that their last
+    /// trades are never shown; REST has them.
+    ShortCandles {
+        /// The coin.
+        symbol: String,
+        /// Of one interval, or of all.
+        interval: Option<Interval>,
+        /// How long before the end of a period its frames end.
+        before_ms: i64,
+        /// How many periods of each interval.
+        periods: u32,
+    },
+    /// Answers requests for candles with status 500, or not at all, for a while.
+    CandleRestDown {
+        /// Not at all, instead of 500.
+        timeout: bool,
+        /// How long.
+        for_ms: i64,
+    },
+    /// Lets REST tell a candle only some time after its period has ended, for a while: until then its row is missing,
+    /// or without its last trade.
+    LateCandleRows {
+        /// The symbol; any if none is named.
+        symbol: Option<String>,
+        /// Missing, instead of without the last trade.
+        missing: bool,
+        /// How long after the end.
+        lag_ms: i64,
+        /// How long this goes on.
+        for_ms: i64,
+    },
+    /// Lets nobody trade a symbol for a while; its book lives on.
+    StopTrades {
+        /// The symbol.
+        symbol: String,
+        /// How long.
+        for_ms: i64,
+    },
+    /// Lists a symbol.
+    ListSymbol(NewListing),
+    /// Ends a symbol's trading for good.
+    HaltSymbol {
+        /// The symbol.
+        symbol: String,
+    },
+    /// Binance: gives a symbol another tick.
+    ChangeTick {
+        /// The symbol, upper case.
+        symbol: String,
+        /// The tick at 1e-8.
+        tick_e8: i64,
+    },
     /// Sends the next frames of a symbol twice.
     DuplicateFrames {
         /// The symbol.
@@ -104,6 +186,16 @@ pub const FAULT_FORMS: &[&str] = &[
     "silence_symbol symbol=S for_ms=N",
     "crossed_book symbol=S [frames=N]",
     "duplicate_frames symbol=S [frames=N]",
+    "late_close_frames symbol=S delay_ms=N [interval=I] [frames=N]",
+    "lose_close_frames symbol=S [interval=I] [frames=N]",
+    "silence_klines symbol=S for_ms=N",
+    "short_candles symbol=S [interval=I] [before_ms=N] [periods=N]",
+    "candle_rest_down for_ms=N [how=error|timeout]",
+    "late_candle_rows lag_ms=N for_ms=N [symbol=S] [how=missing|immature]",
+    "stop_trades symbol=S for_ms=N",
+    "list_symbol symbol=S price=P [tick=P] [size_decimals=N]",
+    "halt_symbol symbol=S",
+    "change_tick symbol=S tick=P",
 ];
 
 /// The parameters of a textual fault.
@@ -123,7 +215,80 @@ impl Parameters<'_> {
     }
 }
 
+impl Parameters<'_> {
+    fn interval(&self) -> Result<Option<Interval>, String> {
+        let Some(name) = self.0.get("interval") else { return Ok(None) };
+        Interval::from_name(name).map(Some).ok_or_else(|| format!("interval={name} is no interval"))
+    }
+
+    fn decimal(&self, name: &str, default: Option<i64>) -> Result<i64, String> {
+        match (self.0.get(name), default) {
+            (Some(text), _) => parse_e8(text).ok_or_else(|| format!("{name}={text} is not a decimal")),
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(format!("{name} is missing")),
+        }
+    }
+
+    /// Which of two ways `how` names: false is the usual one, and what it is if none is named.
+    fn either(&self, usual: &str, other: &str) -> Result<bool, String> {
+        match self.0.get("how") {
+            None => Ok(false),
+            Some(how) if how == usual => Ok(false),
+            Some(how) if how == other => Ok(true),
+            Some(how) => Err(format!("how={how}; there are {usual} and {other}")),
+        }
+    }
+}
+
 impl Fault {
+    /// The symbol it is about, if it is about one that must exist.
+    pub fn symbol(&self) -> Option<&String> {
+        match self {
+            Self::BreakDepthSequence { symbol, .. }
+            | Self::DropTrades { symbol, .. }
+            | Self::SilenceSymbol { symbol, .. }
+            | Self::CrossedBook { symbol, .. }
+            | Self::DuplicateFrames { symbol, .. }
+            | Self::LateCloseFrames { symbol, .. }
+            | Self::LoseCloseFrames { symbol, .. }
+            | Self::SilenceKlines { symbol, .. }
+            | Self::ShortCandles { symbol, .. }
+            | Self::StopTrades { symbol, .. }
+            | Self::HaltSymbol { symbol }
+            | Self::ChangeTick { symbol, .. } => Some(symbol),
+            Self::StaleSnapshots { symbol, .. } | Self::LateCandleRows { symbol, .. } => symbol.as_ref(),
+            Self::Cut { .. }
+            | Self::RefuseConnections { .. }
+            | Self::DelayRest { .. }
+            | Self::SilenceStream { .. }
+            | Self::CandleRestDown { .. }
+            | Self::ListSymbol(_) => None,
+        }
+    }
+
+    /// Whether it changes the market itself, and how; false if it is none of those.
+    pub fn change_market(&self, market: &mut Market) -> Result<bool, SimError> {
+        let find =
+            |symbol: &String| market.find(symbol).ok_or_else(|| SimError::UnknownSymbol(symbol.clone()));
+        match self {
+            Self::StopTrades { symbol, for_ms } => {
+                let index = find(symbol)?;
+                market.stop_trades(index, market.now_ms() + for_ms);
+            }
+            Self::HaltSymbol { symbol } => {
+                let index = find(symbol)?;
+                market.halt(index);
+            }
+            Self::ChangeTick { symbol, tick_e8 } => {
+                let index = find(symbol)?;
+                market.change_tick(index, *tick_e8)?;
+            }
+            Self::ListSymbol(new) => drop(market.list(new)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Reads a fault from its name and parameters; an error says what is wrong and what would be right.
     pub fn parse(name: &str, parameters: &HashMap<String, String>) -> Result<Self, String> {
         let form = FAULT_FORMS.iter().find(|form| form.split(' ').next() == Some(name));
@@ -164,6 +329,49 @@ impl Fault {
             "crossed_book" => {
                 Self::CrossedBook { symbol: given.text("symbol")?, frames: given.number("frames", Some(1))? }
             }
+            "late_close_frames" => Self::LateCloseFrames {
+                symbol: given.text("symbol")?,
+                interval: given.interval()?,
+                delay_ms: given.number("delay_ms", None)?,
+                frames: given.number("frames", Some(1))?,
+            },
+            "lose_close_frames" => Self::LoseCloseFrames {
+                symbol: given.text("symbol")?,
+                interval: given.interval()?,
+                frames: given.number("frames", Some(1))?,
+            },
+            "silence_klines" => {
+                Self::SilenceKlines { symbol: given.text("symbol")?, for_ms: given.number("for_ms", None)? }
+            }
+            "short_candles" => Self::ShortCandles {
+                symbol: given.text("symbol")?,
+                interval: given.interval()?,
+                before_ms: given.number("before_ms", Some(2_000))?,
+                periods: given.number("periods", Some(1))?,
+            },
+            "candle_rest_down" => Self::CandleRestDown {
+                timeout: given.either("error", "timeout")?,
+                for_ms: given.number("for_ms", None)?,
+            },
+            "late_candle_rows" => Self::LateCandleRows {
+                symbol: given.text("symbol").ok(),
+                missing: given.either("immature", "missing")?,
+                lag_ms: given.number("lag_ms", None)?,
+                for_ms: given.number("for_ms", None)?,
+            },
+            "stop_trades" => {
+                Self::StopTrades { symbol: given.text("symbol")?, for_ms: given.number("for_ms", None)? }
+            }
+            "list_symbol" => Self::ListSymbol(NewListing {
+                symbol: given.text("symbol")?,
+                price_e8: given.decimal("price", None)?,
+                tick_e8: given.decimal("tick", Some(SCALE_E8 / 10_000))?,
+                size_decimals: given.number("size_decimals", Some(2))?,
+            }),
+            "halt_symbol" => Self::HaltSymbol { symbol: given.text("symbol")? },
+            "change_tick" => {
+                Self::ChangeTick { symbol: given.text("symbol")?, tick_e8: given.decimal("tick", None)? }
+            }
             "duplicate_frames" => Self::DuplicateFrames {
                 symbol: given.text("symbol")?,
                 frames: given.number("frames", Some(1))?,
@@ -191,103 +399,6 @@ fn how(given: &Parameters) -> Result<CutHow, String> {
     }
 }
 
-/// The faults of a venue that last: what is being withheld, doubled, crossed or silenced right now.
-#[derive(Default)]
-pub struct Disturbances {
-    silent_streams: HashMap<String, i64>,
-    silent_symbols: HashMap<String, i64>,
-    broken_depth: HashMap<(String, String), u32>,
-    broken_depth_symbols: HashMap<String, u32>,
-    dropped_trades: HashMap<String, u32>,
-    crossed: HashMap<String, u32>,
-    doubled: HashMap<String, u32>,
-    stale: Option<(Option<String>, u32, i64)>,
-}
-
-/// Takes one from a count; true if there was one.
-fn take(counts: &mut HashMap<String, u32>, key: &str) -> bool {
-    let Some(count) = counts.get_mut(key) else { return false };
-    *count -= 1;
-    if *count == 0 {
-        counts.remove(key);
-    }
-    true
-}
-
-fn give(counts: &mut HashMap<String, u32>, key: &str, count: u32) {
-    if count > 0 {
-        *counts.entry(key.to_owned()).or_default() += count;
-    }
-}
-
-impl Disturbances {
-    /// Begins a lasting fault; the others are not for this type and change nothing.
-    pub fn begin(&mut self, fault: &Fault, now_ms: i64) {
-        match fault {
-            Fault::SilenceStream { stream, for_ms } => {
-                self.silent_streams.insert(stream.clone(), now_ms + for_ms);
-            }
-            Fault::SilenceSymbol { symbol, for_ms } => {
-                self.silent_symbols.insert(symbol.clone(), now_ms + for_ms);
-            }
-            Fault::BreakDepthSequence { symbol, events } => {
-                self.broken_depth.retain(|(broken, _), _| broken != symbol);
-                self.broken_depth_symbols.insert(symbol.clone(), *events);
-            }
-            Fault::DropTrades { symbol, count } => give(&mut self.dropped_trades, symbol, *count),
-            Fault::CrossedBook { symbol, frames } => give(&mut self.crossed, symbol, *frames),
-            Fault::DuplicateFrames { symbol, frames } => give(&mut self.doubled, symbol, *frames),
-            Fault::StaleSnapshots { symbol, requests, age_ms } => {
-                self.stale = (*requests > 0).then(|| (symbol.clone(), *requests, *age_ms));
-            }
-            Fault::Cut { .. } | Fault::RefuseConnections { .. } | Fault::DelayRest { .. } => {}
-        }
-    }
-
-    /// Whether nothing may be sent on this stream of this symbol now.
-    pub fn is_silent(&self, stream: &str, symbol: &str, now_ms: i64) -> bool {
-        let until = |map: &HashMap<String, i64>, key: &str| map.get(key).is_some_and(|until| now_ms < *until);
-        until(&self.silent_streams, stream) || until(&self.silent_symbols, symbol)
-    }
-
-    /// Whether the next event of this diff depth stream is withheld: each stream loses as many.
-    pub fn breaks_depth(&mut self, symbol: &str, stream: &str) -> bool {
-        let Some(&events) = self.broken_depth_symbols.get(symbol) else { return false };
-        let lost = self.broken_depth.entry((symbol.to_owned(), stream.to_owned())).or_default();
-        *lost += 1;
-        *lost <= events
-    }
-
-    /// Whether the next aggregate trade is withheld.
-    pub fn drops_trade(&mut self, symbol: &str) -> bool {
-        take(&mut self.dropped_trades, symbol)
-    }
-
-    /// Whether the next book frame of a symbol is to be crossed.
-    pub fn crosses(&mut self, symbol: &str) -> bool {
-        take(&mut self.crossed, symbol)
-    }
-
-    /// Whether the next frame of a symbol is to be sent twice.
-    pub fn doubles(&mut self, symbol: &str) -> bool {
-        take(&mut self.doubled, symbol)
-    }
-
-    /// How old the next snapshot of a symbol is to be, if it is to come from a cache.
-    pub fn stale_age_ms(&mut self, symbol: &str) -> Option<i64> {
-        let (wanted, requests, age_ms) = self.stale.as_mut()?;
-        if wanted.as_deref().is_some_and(|wanted| wanted != symbol) {
-            return None;
-        }
-        let age_ms = *age_ms;
-        *requests -= 1;
-        if *requests == 0 {
-            self.stale = None;
-        }
-        Some(age_ms)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,20 +421,17 @@ mod tests {
         );
         for form in FAULT_FORMS {
             let name = form.split(' ').next().unwrap_or_default();
-            let all = [("symbol", "X"), ("stream", "x"), ("for_ms", "1"), ("delay_ms", "1"), ("age_ms", "1")];
+            let all = [
+                ("symbol", "X"),
+                ("stream", "x"),
+                ("for_ms", "1"),
+                ("delay_ms", "1"),
+                ("age_ms", "1"),
+                ("lag_ms", "1"),
+                ("price", "1.5"),
+                ("tick", "0.1"),
+            ];
             assert!(parse(name, &all).is_ok(), "{form}");
         }
-    }
-
-    #[test]
-    fn counts_run_out_and_each_depth_stream_loses_its_own() {
-        let mut now = Disturbances::default();
-        now.begin(&Fault::BreakDepthSequence { symbol: "X".to_owned(), events: 1 }, 0);
-        assert!(now.breaks_depth("X", "x@depth") && !now.breaks_depth("X", "x@depth"));
-        assert!(now.breaks_depth("X", "x@depth@100ms"));
-        now.begin(&Fault::DropTrades { symbol: "X".to_owned(), count: 2 }, 0);
-        assert!(now.drops_trade("X") && now.drops_trade("X") && !now.drops_trade("X"));
-        now.begin(&Fault::SilenceSymbol { symbol: "X".to_owned(), for_ms: 10 }, 100);
-        assert!(now.is_silent("any", "X", 109) && !now.is_silent("any", "X", 110));
     }
 }

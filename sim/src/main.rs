@@ -6,7 +6,7 @@ use args::{Args, Parsed};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use sim::Sim;
+use sim::{NewFill, SCALE_E8, Sim};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,10 +36,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// What an account named in the flags has traded: coin, and whether it bought.
+const ACCOUNT_FILLS: [(&str, bool); 3] = [("BTC", true), ("BTC", false), ("ETH", true)];
+
 fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     // Before anything can be reached, so that no signal is missed.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let sim = Sim::start(args.config)?;
+    if let Some(user) = args.account {
+        for (symbol, bought) in ACCOUNT_FILLS {
+            let fill =
+                NewFill { user: user.clone(), bought, taker: bought, price_e8: None, size_e8: SCALE_E8 };
+            sim.hyperliquid().add_fill(symbol, fill)?;
+        }
+    }
     let venue = |handle: &sim::VenueHandle| json!({"ws": handle.ws_url(), "rest": handle.rest_url()});
     let ready = json!({
         "hyperliquid": venue(sim.hyperliquid()),

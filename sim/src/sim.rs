@@ -243,8 +243,13 @@ impl Sim {
 }
 
 /// The market of a venue; without symbols if a capture is played back instead.
-fn market(venue: Venue, config: &MarketConfig, seed: u64, playback: Option<&PlaybackConfig>) -> MarketHandle {
-    let now_ms = wall_ms();
+fn market(
+    venue: Venue,
+    config: &MarketConfig,
+    seed: u64,
+    playback: Option<&PlaybackConfig>,
+    now_ms: i64,
+) -> MarketHandle {
     MarketHandle::new(match playback {
         Some(_) => Market::with_instruments(venue, config, Vec::new(), seed, now_ms),
         None => Market::new(venue, config, seed, now_ms),
@@ -253,10 +258,13 @@ fn market(venue: Venue, config: &MarketConfig, seed: u64, playback: Option<&Play
 
 type Identity = Option<Arc<ServerConfig>>;
 
-fn start_hyperliquid(config: &Config, identity: Identity) -> Result<(VenueHandle, Server), SimError> {
-    let venue = Venue::Hyperliquid;
+/// What belongs to a venue beside its protocol.
+type Parts = (SharedCounters, MarketHandle, Option<PlaybackHandle>);
+
+/// Hyperliquid as configured, at a moment.
+pub fn hyperliquid_protocol(config: &Config, now_ms: i64) -> Result<(Hyperliquid, Parts), SimError> {
     let own = &config.hyperliquid;
-    let market = market(venue, &own.market, config.seed, own.playback.as_ref());
+    let market = market(Venue::Hyperliquid, &own.market, config.seed, own.playback.as_ref(), now_ms);
     let counters = SharedCounters::default();
     let playback = own.playback.as_ref().map(|_| PlaybackHandle::default());
     let protocol = match (&own.playback, &playback) {
@@ -266,13 +274,13 @@ fn start_hyperliquid(config: &Config, identity: Identity) -> Result<(VenueHandle
         }
         _ => Hyperliquid::on_model(own, market.clone(), counters.clone(), config.seed, config.tick_ms),
     };
-    serve(venue, own.port, identity, Box::new(protocol), (counters, market, playback))
+    Ok((protocol, (counters, market, playback)))
 }
 
-fn start_binance(config: &Config, identity: Identity) -> Result<(VenueHandle, Server), SimError> {
-    let venue = Venue::Binance;
+/// Binance as configured, at a moment.
+pub fn binance_protocol(config: &Config, now_ms: i64) -> Result<(Binance, Parts), SimError> {
     let own = &config.binance;
-    let market = market(venue, &own.market, config.seed, own.playback.as_ref());
+    let market = market(Venue::Binance, &own.market, config.seed, own.playback.as_ref(), now_ms);
     let counters = SharedCounters::default();
     let playback = own.playback.as_ref().map(|_| PlaybackHandle::default());
     let protocol = match (&own.playback, &playback) {
@@ -282,7 +290,17 @@ fn start_binance(config: &Config, identity: Identity) -> Result<(VenueHandle, Se
         }
         _ => Binance::on_model(own, market.clone(), counters.clone(), config.tick_ms),
     };
-    serve(venue, own.port, identity, Box::new(protocol), (counters, market, playback))
+    Ok((protocol, (counters, market, playback)))
+}
+
+fn start_hyperliquid(config: &Config, identity: Identity) -> Result<(VenueHandle, Server), SimError> {
+    let (protocol, parts) = hyperliquid_protocol(config, wall_ms())?;
+    serve(Venue::Hyperliquid, config.hyperliquid.port, identity, Box::new(protocol), parts)
+}
+
+fn start_binance(config: &Config, identity: Identity) -> Result<(VenueHandle, Server), SimError> {
+    let (protocol, parts) = binance_protocol(config, wall_ms())?;
+    serve(Venue::Binance, config.binance.port, identity, Box::new(protocol), parts)
 }
 
 fn serve(
@@ -290,7 +308,7 @@ fn serve(
     port: u16,
     identity: Identity,
     protocol: Box<dyn Protocol>,
-    (counters, market, playback): (SharedCounters, MarketHandle, Option<PlaybackHandle>),
+    (counters, market, playback): Parts,
 ) -> Result<(VenueHandle, Server), SimError> {
     let tls = identity.is_some();
     let server = Server::start(venue.name(), port, identity, protocol)?;

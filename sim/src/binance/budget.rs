@@ -40,10 +40,10 @@ impl Budget {
         let mut counters = counters.lock();
         counters.count_rest(path, weight, used);
         let banned = now_ms < self.ban_until_ms;
-        if used <= BINANCE_WEIGHT_PER_MINUTE_MAX && !banned {
+        let over = counters.use_limit("binance REST weight", used, BINANCE_WEIGHT_PER_MINUTE_MAX);
+        if !over && !banned {
             return Ok(used);
         }
-        counters.violate("binance REST weight");
         if !self.enforce {
             return Ok(used);
         }

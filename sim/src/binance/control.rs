@@ -75,6 +75,7 @@ fn answer(
                     hub.subscribe(id, name);
                 }
             }
+            count_streams(hub, hub.connections.get(&id).map_or(0, |connection| connection.streams.len()));
             hub.counters.lock().subscriptions = hub.subscribers.live();
             Ok(Some(Value::Null))
         }
@@ -116,9 +117,15 @@ pub fn is_full(streams: &[String], name: &str) -> bool {
     streams.len() >= BINANCE_STREAMS_MAX && !streams.iter().any(|other| other == name)
 }
 
+/// Notes how many streams a connection has, or would have.
+pub fn count_streams(hub: &Hub, streams: usize) {
+    let allowed = BINANCE_STREAMS_MAX as u64;
+    hub.counters.lock().use_limit("binance streams per connection", streams as u64, allowed);
+}
+
 /// Refuses the stream that is too many, and ends the connection with all its streams.
 fn too_many_streams(hub: &mut Hub, id: ConnectionId, request_id: u64, out: &mut Vec<Action>) {
-    hub.counters.lock().violate("binance streams per connection");
+    count_streams(hub, BINANCE_STREAMS_MAX + 1);
     hub.counters.lock().fatal_requests += 1;
     if let Some(connection) = hub.connections.get_mut(&id) {
         connection.closing = true;

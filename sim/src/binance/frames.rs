@@ -1,5 +1,6 @@
 //! The JSON of Binance's market data as it stands on the wire in 2026.
 
+use super::funding::market_of;
 use crate::decimal::{fixed, push_fixed};
 use crate::market::{Aggressor, Instrument, Level, Quote, Trade};
 use std::fmt::Write;
@@ -38,10 +39,10 @@ pub fn depth<'a>(
     bids: impl Iterator<Item = &'a Level>,
     asks: impl Iterator<Item = &'a Level>,
 ) -> String {
-    let symbol = &instrument.symbol;
+    let (symbol, pair) = (&instrument.symbol, instrument.pair());
     let DepthIds { event_ms, transaction_ms, first_id, last_id, previous_id } = ids;
     let mut text = format!(
-        r#"{{"e":"depthUpdate","E":{event_ms},"T":{transaction_ms},"s":"{symbol}","ps":"{symbol}","U":{first_id},"u":{last_id},"pu":{previous_id},"b":"#
+        r#"{{"e":"depthUpdate","E":{event_ms},"T":{transaction_ms},"s":"{symbol}","ps":"{pair}","U":{first_id},"u":{last_id},"pu":{previous_id},"b":"#
     );
     push_levels(&mut text, instrument, bids);
     text.push_str(",\"a\":");
@@ -54,8 +55,11 @@ pub fn depth<'a>(
 pub fn book_ticker(instrument: &Instrument, quote: &Quote, event_ms: i64) -> Option<String> {
     let (bid, ask) = (quote.bid?, quote.ask?);
     let symbol = &instrument.symbol;
-    let mut text =
-        format!(r#"{{"e":"bookTicker","u":{},"s":"{symbol}","ps":"{symbol}","b":""#, quote.update_id);
+    let mut text = format!(
+        r#"{{"e":"bookTicker","u":{},"s":"{symbol}","ps":"{}","b":""#,
+        quote.update_id,
+        instrument.pair()
+    );
     push_fixed(&mut text, bid.price_e8, instrument.price_decimals);
     text.push_str("\",\"B\":\"");
     push_fixed(&mut text, bid.size_e8, instrument.size_decimals);
@@ -64,7 +68,8 @@ pub fn book_ticker(instrument: &Instrument, quote: &Quote, event_ms: i64) -> Opt
     text.push_str("\",\"A\":\"");
     push_fixed(&mut text, ask.size_e8, instrument.size_decimals);
     // Writing into a String cannot fail.
-    let _ = write!(text, "\",\"T\":{},\"E\":{event_ms},\"st\":1}}", quote.time_ms);
+    let market = market_of(instrument);
+    let _ = write!(text, "\",\"T\":{},\"E\":{event_ms},\"st\":{market}}}", quote.time_ms);
     Some(text)
 }
 
@@ -123,28 +128,6 @@ pub fn trades(instrument: &Instrument, trade: &Trade, placeholders: bool, event_
         frames.push(frame(id, &price, &size, "MARKET", buyer_is_maker(trade)));
     }
     frames
-}
-
-/// One symbol of `/fapi/v1/exchangeInfo`.
-fn symbol_info(instrument: &Instrument) -> String {
-    let Instrument { symbol, price_decimals, size_decimals, .. } = instrument;
-    let base = instrument.base_asset();
-    let status = if instrument.trading { "TRADING" } else { "SETTLING" };
-    let tick = fixed(instrument.grid.tick_e8(instrument.start_price_e8), *price_decimals);
-    let step = fixed(instrument.lot_e8(), *size_decimals);
-    let minimum = fixed(instrument.grid.tick_e8(instrument.start_price_e8) * 10, *price_decimals);
-    format!(
-        r#"{{"symbol":"{symbol}","pair":"{symbol}","contractType":"PERPETUAL","deliveryDate":4133404800000,"onboardDate":1569398400000,"status":"{status}","maintMarginPercent":"2.5000","requiredMarginPercent":"5.0000","baseAsset":"{base}","quoteAsset":"USDT","marginAsset":"USDT","pricePrecision":{price_decimals},"quantityPrecision":{size_decimals},"baseAssetPrecision":8,"quotePrecision":8,"underlyingType":"COIN","underlyingSubType":[],"triggerProtect":"0.0500","liquidationFee":"0.012500","marketTakeBound":"0.05","maxMoveOrderLimit":10000,"filters":[{{"filterType":"PRICE_FILTER","minPrice":"{minimum}","maxPrice":"4529764","tickSize":"{tick}"}},{{"filterType":"LOT_SIZE","minQty":"{step}","maxQty":"1000000","stepSize":"{step}"}},{{"filterType":"MARKET_LOT_SIZE","minQty":"{step}","maxQty":"120000","stepSize":"{step}"}},{{"filterType":"MAX_NUM_ORDERS","limit":200}},{{"filterType":"MIN_NOTIONAL","notional":"50"}},{{"filterType":"PERCENT_PRICE","multiplierUp":"1.0500","multiplierDown":"0.9500","multiplierDecimal":"4"}},{{"filterType":"POSITION_RISK_CONTROL","positionControlSide":"NONE"}}],"orderTypes":["LIMIT","MARKET","STOP","STOP_MARKET","TAKE_PROFIT","TAKE_PROFIT_MARKET","TRAILING_STOP_MARKET"],"timeInForce":["GTC","IOC","FOK","GTX","GTD","RPI"],"st":1}}"#
-    )
-}
-
-/// `/fapi/v1/exchangeInfo`.
-pub fn exchange_info(instruments: &[Instrument], now_ms: i64) -> String {
-    let symbols: Vec<String> = instruments.iter().map(symbol_info).collect();
-    format!(
-        r#"{{"timezone":"UTC","serverTime":{now_ms},"futuresType":"U_MARGINED","rateLimits":[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":2400}},{{"rateLimitType":"ORDERS","interval":"MINUTE","intervalNum":1,"limit":1200}},{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300}}],"exchangeFilters":[],"assets":[{{"asset":"USDT","marginAvailable":true,"autoAssetExchange":"-10000"}}],"symbols":[{}]}}"#,
-        symbols.join(",")
-    )
 }
 
 /// `/fapi/v1/depth`.

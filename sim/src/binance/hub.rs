@@ -1,9 +1,9 @@
 //! Binance's connections and subscriptions: who hears what, in which form.
 
-use super::streams::{self, Kind};
+use super::streams::{self, AllSymbols, Kind};
 use crate::counters::{SharedCounters, SlidingCount};
-use crate::faults::Disturbances;
-use crate::market::Instrument;
+use crate::disturbances::Disturbances;
+use crate::market::{Contract, Instrument};
 use crate::protocol::{Action, ConnectionId, Route};
 use crate::subscribers::{StreamId, Subscribers};
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +23,8 @@ pub struct Connection {
     pub next_ping_ms: i64,
     /// When the oldest unanswered ping was sent.
     pub unanswered_ping_ms: Option<i64>,
+    /// When it was opened.
+    pub opened_ms: i64,
     /// Being closed for a violation: nothing is heard or sent any more.
     pub closing: bool,
 }
@@ -40,22 +42,34 @@ pub struct Hub {
     symbols: HashMap<String, usize>,
     names: Vec<String>,
     by_kind: Vec<[Option<StreamId>; Kind::COUNT]>,
+    /// Streams that began to be listened to, for the publisher to see.
+    pub begun: Vec<(usize, Kind)>,
 }
 
 impl Hub {
     /// A hub for these symbols.
     pub fn new(instruments: &[Instrument], counters: SharedCounters) -> Self {
-        let symbols =
-            instruments.iter().enumerate().map(|(at, instrument)| (instrument.stream_symbol(), at)).collect();
-        Self {
+        let mut hub = Self {
             connections: BTreeMap::new(),
             subscribers: Subscribers::default(),
             disturbances: Disturbances::default(),
             counters,
-            symbols,
-            names: instruments.iter().map(|instrument| instrument.symbol.clone()).collect(),
-            by_kind: vec![[None; Kind::COUNT]; instruments.len()],
+            symbols: HashMap::new(),
+            names: Vec::new(),
+            by_kind: Vec::new(),
+            begun: Vec::new(),
+        };
+        instruments.iter().for_each(|instrument| hub.add_symbol(instrument));
+        hub
+    }
+
+    /// One more symbol; a COIN-M contract has no streams of its own here.
+    pub fn add_symbol(&mut self, instrument: &Instrument) {
+        if instrument.contract != Contract::CoinPerpetual {
+            self.symbols.insert(instrument.stream_symbol(), self.names.len());
         }
+        self.names.push(instrument.symbol.clone());
+        self.by_kind.push([None; Kind::COUNT]);
     }
 
     /// The index of a symbol, by its lower-case name.
@@ -71,12 +85,17 @@ impl Hub {
         }
         connection.streams.push(name.to_owned());
         let route = connection.route;
+        if AllSymbols::parse(name).is_some_and(|stream| stream.route() == route) {
+            self.subscribers.add(name, id);
+            return;
+        }
         let meant = streams::parse(name).filter(|(_, kind)| kind.route() == route);
-        let known = meant.and_then(|(symbol, kind)| Some((self.symbol(symbol)?, kind.index()?)));
+        let known = meant.and_then(|(symbol, kind)| Some((self.symbol(symbol)?, kind, kind.index()?)));
         match known {
-            Some((symbol, kind)) => {
+            Some((symbol, kind, index)) => {
                 let stream = self.subscribers.add(name, id);
-                self.by_kind[symbol][kind] = Some(stream);
+                self.by_kind[symbol][index] = Some(stream);
+                self.begun.push((symbol, kind));
             }
             None => self.counters.lock().silent_subscriptions += 1,
         }
@@ -116,8 +135,27 @@ impl Hub {
         now_ms: i64,
         out: &mut Vec<Action>,
     ) {
+        let symbol_name = std::mem::take(&mut self.names[symbol]);
+        self.deliver_named(&symbol_name, stream, data, now_ms, out);
+        self.names[symbol] = symbol_name;
+    }
+
+    /// The stream of all symbols together, if somebody listens to it now.
+    pub fn live_of_all(&self, stream: AllSymbols) -> Option<StreamId> {
+        let stream = self.subscribers.find(stream.name())?;
+        (!self.subscribers.of(stream).is_empty()).then_some(stream)
+    }
+
+    /// The same for a stream that is not of one symbol alone; the name says which symbol an event is about, if any.
+    pub fn deliver_named(
+        &mut self,
+        symbol_name: &str,
+        stream: StreamId,
+        data: &str,
+        now_ms: i64,
+        out: &mut Vec<Action>,
+    ) {
         let stream_name = self.subscribers.name(stream);
-        let symbol_name = &self.names[symbol];
         if self.disturbances.is_silent(stream_name, symbol_name, now_ms) {
             return;
         }

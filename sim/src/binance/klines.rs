@@ -8,8 +8,10 @@
 use super::hub::Hub;
 use super::streams::Kind;
 use crate::decimal::{SCALE_DECIMALS, push_fixed, push_scaled};
+use crate::disturbances::Closing;
 use crate::market::{CandleSource, Instrument, Interval, TruthCandle};
 use crate::protocol::Action;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Decimals of a quote volume at 1e-16.
@@ -91,6 +93,8 @@ pub struct Klines {
     /// By symbol: traded since its candles were last told.
     changed: Vec<bool>,
     changed_symbols: Vec<usize>,
+    /// Closing frames held back by a fault, by the time they are due.
+    late: BTreeSet<(i64, usize, Interval, i64)>,
 }
 
 impl Klines {
@@ -102,6 +106,7 @@ impl Klines {
             ends_ms: Interval::all().map(|interval| interval.next_open(interval.open_of(now_ms))).collect(),
             changed: Vec::new(),
             changed_symbols: Vec::new(),
+            late: BTreeSet::new(),
         }
     }
 
@@ -125,11 +130,29 @@ impl Klines {
         (clock_ms, now_ms): (i64, i64),
         out: &mut Vec<Action>,
     ) {
+        while let Some(&(due_ms, symbol, interval, open_ms)) = self.late.first()
+            && due_ms <= clock_ms
+        {
+            self.late.pop_first();
+            tell(source, hub, (symbol, interval, open_ms), (clock_ms, now_ms), out);
+        }
         for interval in Interval::all() {
             while self.ends_ms[interval.index()] <= clock_ms {
                 let end_ms = self.ends_ms[interval.index()];
                 self.ends_ms[interval.index()] = interval.next_open(end_ms);
                 for symbol in 0..source.symbol_count() {
+                    if hub.live(symbol, Kind::Kline(interval)).is_none() {
+                        continue;
+                    }
+                    match hub.disturbances.closing(&source.instrument(symbol).symbol, interval) {
+                        Closing::Now => {}
+                        Closing::Lost => continue,
+                        Closing::Late(delay_ms) => {
+                            let open_ms = interval.back(end_ms, 1);
+                            self.late.insert((end_ms + delay_ms, symbol, interval, open_ms));
+                            continue;
+                        }
+                    }
                     tell(source, hub, (symbol, interval, interval.back(end_ms, 1)), (clock_ms, now_ms), out);
                 }
             }
@@ -158,7 +181,8 @@ fn tell(
 ) {
     let Some(stream) = hub.live(symbol, Kind::Kline(interval)) else { return };
     let Some(candle) = source.candle(symbol, interval, open_ms, clock_ms) else { return };
-    if !candle.closed && candle.trades == 0 {
+    let name = &source.instrument(symbol).symbol;
+    if (!candle.closed && candle.trades == 0) || hub.disturbances.klines_are_silent(name, now_ms) {
         return;
     }
     let data = event(source.instrument(symbol), interval, &candle, clock_ms);

@@ -2,12 +2,15 @@
 //!
 //! The data come from the model or from a capture; everything else is the same.
 
+mod all_symbols;
 pub(crate) mod budget;
 mod control;
+mod depth;
 pub(crate) mod frames;
 pub(crate) mod funding;
 pub(crate) mod hub;
 pub(crate) mod klines;
+pub(crate) mod listing;
 mod publish;
 pub(crate) mod question;
 pub(crate) mod rest;
@@ -17,7 +20,9 @@ use crate::config::BinanceConfig;
 use crate::counters::{SharedCounters, SlidingCount};
 use crate::error::SimError;
 use crate::faults::Fault;
-use crate::limits::{BINANCE_MESSAGES_PER_SECOND_CLOSE, BINANCE_MESSAGES_PER_SECOND_MAX};
+use crate::limits::{
+    BINANCE_MESSAGES_PER_SECOND_CLOSE, BINANCE_MESSAGES_PER_SECOND_MAX, BINANCE_STREAMS_MAX,
+};
 use crate::market::{Instrument, MarketHandle};
 use crate::playback::binance::BinancePlayback;
 use crate::protocol::{
@@ -29,7 +34,7 @@ use hub::{Connection, Hub};
 use publish::Publisher;
 
 enum Source {
-    Model { market: MarketHandle, publisher: Publisher },
+    Model { market: MarketHandle, publisher: Box<Publisher> },
     Playback(Box<BinancePlayback>),
 }
 
@@ -41,6 +46,7 @@ pub struct Binance {
     messages_per_minute: SlidingCount,
     ping_interval_ms: i64,
     pong_timeout_ms: i64,
+    connection_age_ms_max: i64,
     enforce_limits: bool,
     tick_ms: i64,
 }
@@ -53,7 +59,7 @@ impl Binance {
         counters: SharedCounters,
         tick_ms: i64,
     ) -> Self {
-        let publisher = Publisher::new(&market.lock(), config);
+        let publisher = Box::new(Publisher::new(&market.lock(), config));
         let instruments = market.instruments();
         Self::new(config, Source::Model { market, publisher }, &instruments, counters, tick_ms)
     }
@@ -83,6 +89,7 @@ impl Binance {
             messages_per_minute: SlidingCount::new(60_000),
             ping_interval_ms: config.ping_interval_ms,
             pong_timeout_ms: config.pong_timeout_ms,
+            connection_age_ms_max: config.connection_age_ms_max,
             enforce_limits: config.enforce_limits,
             tick_ms,
         }
@@ -100,9 +107,7 @@ impl Binance {
         counters.messages_received += 1;
         counters.messages_per_second_max = counters.messages_per_second_max.max(in_second);
         counters.messages_per_minute_max = counters.messages_per_minute_max.max(in_minute);
-        if in_second > BINANCE_MESSAGES_PER_SECOND_MAX {
-            counters.violate("binance messages per second");
-        }
+        counters.use_limit("binance messages per second", in_second, BINANCE_MESSAGES_PER_SECOND_MAX);
         if in_second > BINANCE_MESSAGES_PER_SECOND_CLOSE && self.enforce_limits {
             counters.fatal_requests += 1;
             connection.closing = true;
@@ -112,10 +117,17 @@ impl Binance {
         true
     }
 
-    /// Sends the pings that are due, and drops those who do not answer.
+    /// Sends the pings that are due, drops those who do not answer, and closes those who are too old.
     fn keep_alive(&mut self, now_ms: i64, out: &mut Vec<Action>) {
         for (id, connection) in &mut self.hub.connections {
-            if connection.unanswered_ping_ms.is_some_and(|since| now_ms - since >= self.pong_timeout_ms) {
+            if now_ms - connection.opened_ms >= self.connection_age_ms_max && !connection.closing {
+                connection.closing = true;
+                out.push(Action::Close(*id, 1000, ""));
+                self.hub.counters.lock().connections_aged_out += 1;
+            } else if connection
+                .unanswered_ping_ms
+                .is_some_and(|since| now_ms - since >= self.pong_timeout_ms)
+            {
                 connection.unanswered_ping_ms = None;
                 connection.closing = true;
                 out.push(Action::Drop(*id));
@@ -169,6 +181,7 @@ impl Protocol for Binance {
             messages: SlidingCount::new(1000),
             next_ping_ms: now_ms + self.ping_interval_ms,
             unanswered_ping_ms: None,
+            opened_ms: now_ms,
             closing: false,
         };
         self.hub.connections.insert(id, connection);
@@ -178,12 +191,13 @@ impl Protocol for Binance {
         for name in names {
             let full = |connection: &Connection| control::is_full(&connection.streams, &name);
             if self.hub.connections.get(&id).is_some_and(full) {
-                self.hub.counters.lock().violate("binance streams per connection");
+                control::count_streams(&self.hub, BINANCE_STREAMS_MAX + 1);
                 out.push(Action::Close(id, 1008, "Too many subscriptions"));
                 break;
             }
             self.hub.subscribe(id, &name);
         }
+        control::count_streams(&self.hub, self.hub.connections.get(&id).map_or(0, |of| of.streams.len()));
         let mut counters = self.hub.counters.lock();
         counters.connections_opened += 1;
         counters.connections_open = self.hub.connections.len();
@@ -227,7 +241,7 @@ impl Protocol for Binance {
             Err(response) => Some(response),
             Ok(question) => match &mut self.source {
                 Source::Model { market, .. } => {
-                    Some(rest::answer(&question, request, market, &mut self.hub.disturbances, now_ms))
+                    rest::answer(&question, request, market, &mut self.hub.disturbances, now_ms)
                 }
                 Source::Playback(playback) => playback.ask(id, &question, request, used, now_ms),
             },
@@ -253,23 +267,36 @@ impl Protocol for Binance {
         if transport_fault(fault, connections, now_ms, out) {
             return Ok(());
         }
-        let symbol = match fault {
-            Fault::BreakDepthSequence { symbol, .. }
-            | Fault::DropTrades { symbol, .. }
-            | Fault::SilenceSymbol { symbol, .. }
-            | Fault::CrossedBook { symbol, .. }
-            | Fault::DuplicateFrames { symbol, .. } => Some(symbol),
-            Fault::StaleSnapshots { symbol, .. } => symbol.as_ref(),
-            _ => None,
-        };
-        if let Some(symbol) = symbol
+        if matches!(fault, Fault::ShortCandles { .. }) {
+            return Err(SimError::Fault("this venue says when a candle is closed".to_owned()));
+        }
+        if let Some(symbol) = fault.symbol()
             && self.hub.symbol(&symbol.to_lowercase()).map(|at| self.hub.name(at)) != Some(symbol)
         {
             return Err(SimError::UnknownSymbol(symbol.clone()));
         }
-        let needs_model = matches!(fault, Fault::CrossedBook { .. } | Fault::StaleSnapshots { .. });
-        if needs_model && matches!(self.source, Source::Playback(_)) {
-            return Err(SimError::Fault("not while a capture is played back".to_owned()));
+        let needs_model = matches!(
+            fault,
+            Fault::CrossedBook { .. }
+                | Fault::StaleSnapshots { .. }
+                | Fault::CandleRestDown { .. }
+                | Fault::LateCandleRows { .. }
+                | Fault::StopTrades { .. }
+                | Fault::ListSymbol(_)
+                | Fault::HaltSymbol { .. }
+                | Fault::ChangeTick { .. }
+        );
+        match &mut self.source {
+            Source::Playback(_) if needs_model => {
+                return Err(SimError::Fault("not while a capture is played back".to_owned()));
+            }
+            Source::Playback(_) => {}
+            Source::Model { market, .. } => {
+                let mut market = market.lock();
+                let before = market.symbol_count();
+                fault.change_market(&mut market)?;
+                (before..market.symbol_count()).for_each(|new| self.hub.add_symbol(market.instrument(new)));
+            }
         }
         self.hub.disturbances.begin(fault, now_ms);
         Ok(())

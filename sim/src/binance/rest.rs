@@ -1,10 +1,10 @@
 //! Binance's REST as far as market data needs it: the answers of the model.
 
 use super::question::{AggTradesQuery, FundingRatesQuery, KlinesQuery, Question, is_asked, page};
-use super::{frames, funding, klines};
-use crate::faults::Disturbances;
+use super::{frames, funding, klines, listing};
+use crate::disturbances::{CandleRest, Disturbances};
 use crate::limits::BINANCE_AGG_TRADES_WINDOW_MS;
-use crate::market::{HOUR_MS, MarketHandle, Side, Trade};
+use crate::market::{Contract, HOUR_MS, Market, MarketHandle, Side, Trade};
 use crate::protocol::{Request, Response};
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
@@ -47,19 +47,23 @@ pub fn answer(
     market: &MarketHandle,
     disturbances: &mut Disturbances,
     now_ms: i64,
-) -> Response {
-    match question {
+) -> Option<Response> {
+    Some(match question {
         Question::Time => Response::json(200, format!(r#"{{"serverTime":{now_ms}}}"#)),
-        Question::ExchangeInfo => packed(&frames::exchange_info(&market.instruments(), now_ms), request),
+        Question::ExchangeInfo => packed(&listing::exchange_info(&market.instruments(), now_ms), request),
         Question::Depth { symbol, limit } => depth(symbol, *limit, market, disturbances, now_ms),
         Question::AggTrades(query) => agg_trades(query, market, now_ms),
-        Question::Klines(query) => klines(query, market, now_ms),
+        Question::Klines(query) => match disturbances.candle_rest(now_ms) {
+            CandleRest::Up => klines(query, market, disturbances, now_ms),
+            CandleRest::Error => Response::text(500, "Internal Server Error"),
+            CandleRest::Silent => return None,
+        },
         Question::PremiumIndex { symbol } => premium_index(symbol.as_deref(), market),
         Question::FundingInfo => {
             Response::json(200, funding::funding_info(market.lock().instruments(), now_ms))
         }
         Question::FundingRates(query) => funding_rates(query, market, now_ms),
-    }
+    })
 }
 
 fn depth(
@@ -70,7 +74,7 @@ fn depth(
     now_ms: i64,
 ) -> Response {
     let market = market.lock();
-    let Some(index) = market.find(symbol) else { return invalid_symbol() };
+    let Some(index) = listed(&market, symbol) else { return invalid_symbol() };
     let instrument = market.instrument(index);
     let history = market.history(index);
     let body = match disturbances.stale_age_ms(symbol) {
@@ -93,7 +97,7 @@ fn depth(
 
 fn agg_trades(query: &AggTradesQuery, market: &MarketHandle, now_ms: i64) -> Response {
     let market = market.lock();
-    let Some(index) = market.find(&query.symbol) else { return invalid_symbol() };
+    let Some(index) = listed(&market, &query.symbol) else { return invalid_symbol() };
     if query.start_ms.is_some_and(|start_ms| start_ms < now_ms - BINANCE_AGG_TRADES_WINDOW_MS) {
         return too_old();
     }
@@ -109,12 +113,18 @@ fn agg_trades(query: &AggTradesQuery, market: &MarketHandle, now_ms: i64) -> Res
     Response::json(200, format!("[{}]", rows.join(",")))
 }
 
-fn klines(query: &KlinesQuery, market: &MarketHandle, now_ms: i64) -> Response {
+/// The index of a symbol of this venue: COIN-M contracts belong to another.
+fn listed(market: &Market, symbol: &str) -> Option<usize> {
+    let coin_margined = |index: &usize| market.instrument(*index).contract == Contract::CoinPerpetual;
+    market.find(symbol).filter(|index| !coin_margined(index))
+}
+
+fn klines(query: &KlinesQuery, market: &MarketHandle, disturbances: &Disturbances, now_ms: i64) -> Response {
     let market = market.lock();
-    let Some(index) = market.find(&query.symbol) else { return invalid_symbol() };
+    let Some(index) = listed(&market, &query.symbol) else { return invalid_symbol() };
     let candles = market.candles(index);
     let end_ms = query.end_ms.unwrap_or(now_ms).min(now_ms);
-    let rows = match query.start_ms {
+    let mut rows = match query.start_ms {
         Some(start_ms) => {
             let first_ms = start_ms.max(candles.oldest_open(query.interval));
             // Months are up to a thirtieth longer than they are counted.
@@ -126,12 +136,14 @@ fn klines(query: &KlinesQuery, market: &MarketHandle, now_ms: i64) -> Response {
         }
         None => candles.last_rows(query.interval, query.limit, end_ms, now_ms),
     };
-    Response::json(200, klines::rows(market.instrument(index), &rows))
+    let instrument = market.instrument(index);
+    disturbances.delay_rows(&query.symbol, &mut rows, instrument.lot_e8(), now_ms);
+    Response::json(200, klines::rows(instrument, &rows))
 }
 
 fn funding_rates(query: &FundingRatesQuery, market: &MarketHandle, now_ms: i64) -> Response {
     let market = market.lock();
-    let Some(index) = market.find(&query.symbol) else { return invalid_symbol() };
+    let Some(index) = listed(&market, &query.symbol) else { return invalid_symbol() };
     let period_ms = i64::from(market.instrument(index).funding_hours.max(1)) * HOUR_MS;
     let to_ms = query.end_ms.unwrap_or(now_ms).min(now_ms);
     let newest_ms = to_ms - to_ms.rem_euclid(period_ms) - (query.limit as i64 - 1) * period_ms;
@@ -147,10 +159,13 @@ fn premium_index(symbol: Option<&str>, market: &MarketHandle) -> Response {
     };
     match symbol {
         Some(symbol) => {
-            market.find(symbol).and_then(row).map_or_else(invalid_symbol, |row| Response::json(200, row))
+            listed(&market, symbol).and_then(row).map_or_else(invalid_symbol, |row| Response::json(200, row))
         }
         None => {
-            let rows: Vec<String> = (0..market.symbol_count()).filter_map(row).collect();
+            let rows: Vec<String> = (0..market.symbol_count())
+                .filter(|index| market.instrument(*index).contract != Contract::CoinPerpetual)
+                .filter_map(row)
+                .collect();
             Response::json(200, format!("[{}]", rows.join(",")))
         }
     }

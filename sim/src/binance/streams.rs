@@ -27,6 +27,50 @@ pub enum Kind {
     Unsimulated(Route),
 }
 
+/// A stream of all symbols together, COIN-M contracts among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllSymbols {
+    /// `!bookTicker`: every five seconds.
+    BookTicker,
+    /// `!markPrice@arr`, every second or every three.
+    MarkPrice {
+        /// Every second.
+        every_second: bool,
+    },
+    /// `!contractInfo`
+    ContractInfo,
+}
+
+impl AllSymbols {
+    /// Every one of them.
+    const ALL: [Self; 4] = [
+        Self::BookTicker,
+        Self::MarkPrice { every_second: true },
+        Self::MarkPrice { every_second: false },
+        Self::ContractInfo,
+    ];
+
+    /// The stream's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BookTicker => "!bookTicker",
+            Self::MarkPrice { every_second: true } => "!markPrice@arr@1s",
+            Self::MarkPrice { every_second: false } => "!markPrice@arr",
+            Self::ContractInfo => "!contractInfo",
+        }
+    }
+
+    /// The door it comes through.
+    pub fn route(self) -> Route {
+        if self == Self::BookTicker { Route::Public } else { Route::Market }
+    }
+
+    /// The stream of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.name() == name)
+    }
+}
+
 /// The speeds of depth streams: the suffix, and the time between events (`@0ms` came every 51 ms in 2024).
 pub const DEPTH_SPEEDS: [(&str, i64); 4] = [("@0ms", 50), ("@100ms", 100), ("", 250), ("@500ms", 500)];
 /// The counts of partial depth streams.

@@ -168,8 +168,12 @@ fn tell(
     if hub.subscribers.of(stream.id).is_empty() {
         return;
     }
-    let Some(candle) = source.candle(coin, stream.interval, open_ms, now_ms) else { return };
     let name = &source.instrument(coin).symbol;
+    let next_ms = stream.interval.next_open(open_ms);
+    if hub.disturbances.hides_candle(name, stream.interval, (open_ms, next_ms), now_ms) {
+        return;
+    }
+    let Some(candle) = source.candle(coin, stream.interval, open_ms, now_ms) else { return };
     let text = frames::frame("candle", &object(name, stream.interval, &candle, order));
     hub.deliver(stream.id, name, text, now_ms, out);
 }

@@ -3,7 +3,7 @@
 use super::subscription::Precision;
 use crate::config::KeyOrder;
 use crate::decimal::{push_trimmed, trimmed};
-use crate::market::{Aggressor, Book, Instrument, Level, Quote, Side, Trade};
+use crate::market::{Aggressor, Book, Level, Quote, Side, Trade};
 use crate::random::Random;
 use std::fmt::Write;
 
@@ -95,7 +95,9 @@ pub struct BookForm {
 pub fn book_data(coin: &str, time_ms: i64, book: &ShownBook, form: BookForm) -> String {
     let BookForm { fast, precision, order } = form;
     let mut text = format!(r#"{{"coin":"{coin}""#);
-    let mut levels = String::from(",\"levels\":[");
+    const LEVEL_BYTES: usize = 48;
+    let mut levels = String::with_capacity((book.bids.len() + book.asks.len() + 1) * LEVEL_BYTES);
+    levels.push_str(",\"levels\":[");
     push_side(&mut levels, &book.bids, order);
     levels.push(',');
     push_side(&mut levels, &book.asks, order);
@@ -202,27 +204,6 @@ pub fn mids<'a>(mids: impl Iterator<Item = (&'a str, i64)>) -> String {
         mids.map(|(coin, mid_e8)| format!(r#""{coin}":"{}""#, trimmed(mid_e8))).collect();
     format!("{{{}}}", members.join(","))
 }
-
-/// The answer to `meta`.
-pub fn meta(instruments: &[Instrument]) -> String {
-    let universe: Vec<String> = instruments
-        .iter()
-        .map(|instrument| {
-            let Instrument { symbol, size_decimals, .. } = instrument;
-            let delisted = if instrument.trading { "" } else { r#","isDelisted":true"# };
-            format!(
-                r#"{{"szDecimals":{size_decimals},"name":"{symbol}","maxLeverage":40,"marginTableId":56{delisted}}}"#
-            )
-        })
-        .collect();
-    format!(
-        r#"{{"universe":[{}],"marginTables":[[56,{{"description":"tiered 40x","marginTiers":[{{"lowerBound":"0.0","maxLeverage":40}}]}}]],"collateralToken":0}}"#,
-        universe.join(",")
-    )
-}
-
-/// The answer to `spotMeta`: no spot market is simulated.
-pub const SPOT_META: &str = r#"{"universe":[],"tokens":[{"name":"USDC","szDecimals":8,"weiDecimals":8,"index":0,"tokenId":"0x6d1e7cde53ba9467b783cb7c530ce054","isCanonical":true,"evmContract":null,"fullName":null,"deployerTradingFeeShare":"0.0"}]}"#;
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,11 @@
 
 use super::subscription::Subscription;
 use crate::counters::SharedCounters;
-use crate::faults::Disturbances;
+use crate::disturbances::Disturbances;
+use crate::market::Instrument;
 use crate::protocol::{Action, ConnectionId};
 use crate::subscribers::{StreamId, Subscribers};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tungstenite::Utf8Bytes;
 
 /// One WebSocket connection.
@@ -37,19 +38,34 @@ pub struct Hub {
     /// What tests read.
     pub counters: SharedCounters,
     coins: HashMap<String, usize>,
+    dexes: BTreeSet<String>,
 }
 
 impl Hub {
     /// A hub for these coins.
-    pub fn new(coins: impl Iterator<Item = String>, counters: SharedCounters) -> Self {
-        Self {
+    pub fn new(instruments: &[Instrument], counters: SharedCounters) -> Self {
+        let mut hub = Self {
             connections: BTreeMap::new(),
             subscribers: Subscribers::default(),
             streams: Vec::new(),
             disturbances: Disturbances::default(),
             counters,
-            coins: coins.enumerate().map(|(at, coin)| (coin, at)).collect(),
-        }
+            coins: HashMap::new(),
+            dexes: BTreeSet::new(),
+        };
+        instruments.iter().for_each(|instrument| hub.add_coin(instrument));
+        hub
+    }
+
+    /// One more coin.
+    pub fn add_coin(&mut self, instrument: &Instrument) {
+        self.dexes.insert(instrument.dex.clone());
+        self.coins.insert(instrument.symbol.clone(), self.coins.len());
+    }
+
+    /// Whether there is a dex; the venue's own has no name.
+    pub fn knows_dex(&self, dex: &str) -> bool {
+        dex.is_empty() || self.dexes.contains(dex)
     }
 
     /// The index of a coin.
@@ -60,6 +76,12 @@ impl Hub {
     /// Whether a connection has a subscription.
     pub fn has(&self, id: ConnectionId, name: &str) -> bool {
         self.subscribers.find(name).is_some_and(|stream| self.subscribers.of(stream).contains(&id))
+    }
+
+    /// The distinct accounts somebody listens to now.
+    pub fn users(&self) -> BTreeSet<&str> {
+        let live = self.streams.iter().filter(|stream| !self.subscribers.of(stream.id).is_empty());
+        live.filter_map(|stream| stream.subscription.user()).collect()
     }
 
     /// Subscribes.

@@ -3,9 +3,9 @@
 use super::candles::Question;
 use super::frames::{self, BookForm, ShownBook};
 use super::subscription::precision;
-use super::{context, fills, publish};
+use super::{context, fills, meta, publish};
 use crate::config::KeyOrder;
-use crate::faults::Disturbances;
+use crate::disturbances::Disturbances;
 use crate::limits::{HYPERLIQUID_BOOK_LEVELS, HYPERLIQUID_FUNDINGS_MAX, HYPERLIQUID_RECENT_TRADES};
 use crate::market::{Book, Market};
 use crate::protocol::Response;
@@ -49,16 +49,23 @@ pub fn answer(
     now_ms: i64,
 ) -> (Response, u64) {
     let coin = request.get("coin").and_then(Value::as_str);
-    // Only the venue's own dex is simulated.
-    let foreign = request.get("dex").and_then(Value::as_str).is_some_and(|dex| !dex.is_empty());
+    let dex = request.get("dex").and_then(Value::as_str).unwrap_or_default();
+    let known_dex = || context::dexes(market).iter().any(|known| known == dex);
     let json = |body: String| (Response::json(200, body), 0);
     match request.get("type").and_then(Value::as_str) {
-        Some("meta" | "metaAndAssetCtxs" | "allMids") if foreign => (mistake(), 0),
-        Some("meta") => json(meta(market)),
-        Some("metaAndAssetCtxs") => json(format!("[{},{}]", meta(market), context::of_dex(market, ""))),
-        Some("spotMeta") => json(frames::SPOT_META.to_owned()),
-        Some("perpDexs") => json("[null]".to_owned()),
-        Some("allMids") => json(publish::mids(market)),
+        Some("meta" | "metaAndAssetCtxs" | "allMids") if !known_dex() => (mistake(), 0),
+        Some("meta") => json(meta::meta(market.instruments(), dex)),
+        Some("metaAndAssetCtxs") => {
+            let contexts = context::of_dex(market, dex);
+            json(format!("[{},{contexts}]", meta::meta(market.instruments(), dex)))
+        }
+        Some("spotMeta") => json(meta::spot(market.instruments())),
+        Some("spotMetaAndAssetCtxs") => {
+            json(format!("[{},{}]", meta::spot(market.instruments()), meta::spot_contexts(market)))
+        }
+        Some("perpDexs") => json(meta::dexes(market)),
+        Some("allPerpMetas") => json(meta::all(market)),
+        Some("allMids") => json(publish::mids(market, dex)),
         Some("exchangeStatus") => json(format!(r#"{{"specialStatuses":null,"time":{}}}"#, market.now_ms())),
         Some("l2Book") => {
             let (Some(coin), Ok(precision)) = (coin, precision(request)) else { return (unprocessable(), 0) };
@@ -100,7 +107,9 @@ pub fn answer(
                 Err(response) => return (response, 0),
             };
             let Some(index) = market.find(&question.coin) else { return (mistake(), 0) };
-            let rows = question.rows(market.candles(index), now_ms);
+            let mut rows = question.rows(market.candles(index), now_ms);
+            let lot_e8 = market.instrument(index).lot_e8();
+            disturbances.delay_rows(&question.coin, &mut rows, lot_e8, now_ms);
             (question.answer(&rows, order), rows.len().div_ceil(CANDLES_PER_WEIGHT) as u64)
         }
         Some("fundingHistory") => {
@@ -119,9 +128,4 @@ pub fn answer(
         }
         _ => (unprocessable(), 0),
     }
-}
-
-fn meta(market: &Market) -> String {
-    let instruments: Vec<_> = market.instruments().cloned().collect();
-    frames::meta(&instruments)
 }

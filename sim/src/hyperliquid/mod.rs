@@ -8,16 +8,18 @@ mod fills;
 pub(crate) mod frames;
 pub(crate) mod hub;
 pub(crate) mod info;
+pub(crate) mod meta;
 mod publish;
 mod subscription;
 
 use crate::config::{HyperliquidConfig, KeyOrder};
 use crate::counters::{MINUTE_MS, SharedCounters, SlidingCount, SlidingWeight, SubscribeRecord};
+use crate::disturbances::CandleRest;
 use crate::error::SimError;
 use crate::faults::Fault;
 use crate::limits::{
     HYPERLIQUID_CONNECTIONS_MAX, HYPERLIQUID_MESSAGES_PER_MINUTE_MAX,
-    HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX, HYPERLIQUID_SUBSCRIPTIONS_MAX,
+    HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX, HYPERLIQUID_SUBSCRIPTIONS_MAX, HYPERLIQUID_USERS_MAX,
     HYPERLIQUID_WEIGHT_PER_MINUTE_MAX, SUBSCRIBE_LOG_MAX,
 };
 use crate::market::MarketHandle;
@@ -32,6 +34,7 @@ use publish::Publisher;
 use serde_json::Value;
 use subscription::Refusal;
 pub(crate) use subscription::Subscription;
+pub use subscription::is_address;
 
 enum Source {
     Model { market: MarketHandle, publisher: Box<Publisher> },
@@ -63,9 +66,7 @@ impl Hyperliquid {
         tick_ms: i64,
     ) -> Self {
         let publisher = Box::new(Publisher::new(&market.lock(), config));
-        let coins: Vec<String> =
-            market.instruments().into_iter().map(|instrument| instrument.symbol).collect();
-        let hub = Hub::new(coins.into_iter(), counters);
+        let hub = Hub::new(&market.instruments(), counters);
         Self::new(config, Source::Model { market, publisher }, hub, seed, tick_ms)
     }
 
@@ -77,9 +78,7 @@ impl Hyperliquid {
         seed: u64,
         tick_ms: i64,
     ) -> Self {
-        let coins: Vec<String> =
-            playback.instruments().iter().map(|instrument| instrument.symbol.clone()).collect();
-        let hub = Hub::new(coins.into_iter(), counters);
+        let hub = Hub::new(playback.instruments(), counters);
         Self::new(config, Source::Playback(Box::new(playback)), hub, seed, tick_ms)
     }
 
@@ -120,7 +119,8 @@ impl Hyperliquid {
         let object = request.get("subscription").ok_or(Refusal::Unreadable)?;
         let unsubscribe = method == "unsubscribe";
         self.record(id, unsubscribe, object, now_ms);
-        let subscription = Subscription::parse(object, |coin| self.hub.coin(coin).is_some())?;
+        let subscription =
+            Subscription::parse(object, |coin| self.hub.coin(coin).is_some(), |dex| self.hub.knows_dex(dex))?;
         let (name, normalised) = (subscription.name(), subscription.normalised());
         let has = self.hub.has(id, &name);
         if has != unsubscribe {
@@ -131,14 +131,9 @@ impl Hyperliquid {
         if unsubscribe {
             self.hub.subscribers.remove(&name, id);
         } else {
-            if self.hub.subscribers.live() >= HYPERLIQUID_SUBSCRIPTIONS_MAX {
-                self.hub.counters.lock().violate("hyperliquid subscriptions");
-                if self.enforce_limits {
-                    let text =
-                        format!("Cannot subscribe to more than {HYPERLIQUID_SUBSCRIPTIONS_MAX} channels.");
-                    self.error(id, &text, now_ms, out);
-                    return Ok(());
-                }
+            if let Some(text) = self.limit_reached(&subscription).filter(|_| self.enforce_limits) {
+                self.error(id, &text, now_ms, out);
+                return Ok(());
             }
             self.hub.subscribe(id, subscription.clone());
             if let Source::Model { publisher, .. } = &mut self.source {
@@ -149,6 +144,24 @@ impl Hyperliquid {
         let data = format!(r#"{{"method":"{method}","subscription":{normalised}}}"#);
         self.hub.send(id, frames::frame("subscriptionResponse", &data), now_ms, out);
         Ok(())
+    }
+
+    /// What the venue says if one more subscription is one too many.
+    fn limit_reached(&self, subscription: &Subscription) -> Option<String> {
+        let mut counters = self.hub.counters.lock();
+        let subscriptions = self.hub.subscribers.live() as u64 + 1;
+        if counters.use_limit(
+            "hyperliquid subscriptions",
+            subscriptions,
+            HYPERLIQUID_SUBSCRIPTIONS_MAX as u64,
+        ) {
+            return Some(format!("Cannot subscribe to more than {HYPERLIQUID_SUBSCRIPTIONS_MAX} channels."));
+        }
+        let mut users = self.hub.users();
+        users.insert(subscription.user()?);
+        let allowed = HYPERLIQUID_USERS_MAX as u64;
+        let over = counters.use_limit("hyperliquid users", users.len() as u64, allowed);
+        over.then(|| format!("Cannot track more than {HYPERLIQUID_USERS_MAX} total users."))
     }
 
     fn record(&self, id: ConnectionId, unsubscribe: bool, object: &Value, now_ms: i64) {
@@ -180,6 +193,7 @@ impl Hyperliquid {
             Some("info") => self.info(payload, now_ms),
             _ => return Err(Refusal::Unreadable),
         };
+        let Some(response) = response else { return Ok(()) };
         let body = String::from_utf8_lossy(&response.body);
         let response = if response.status == 200 {
             format!(r#"{{"type":"info","payload":{{"type":"{kind}","data":{body}}}}}"#)
@@ -191,21 +205,25 @@ impl Hyperliquid {
         Ok(())
     }
 
-    /// Answers an `info` request within the limits.
-    fn info(&mut self, request: &Value, now_ms: i64) -> Response {
+    /// Answers an `info` request within the limits; `None` if a fault keeps the answer.
+    fn info(&mut self, request: &Value, now_ms: i64) -> Option<Response> {
         let kind = request.get("type").and_then(Value::as_str).unwrap_or("unreadable");
         let weight = info::weight(kind);
         let used = self.weight.add(now_ms, weight);
-        let over = used > HYPERLIQUID_WEIGHT_PER_MINUTE_MAX;
         {
             let mut counters = self.hub.counters.lock();
             counters.count_rest(kind, weight, used);
-            if over {
-                counters.violate("hyperliquid REST weight");
-            }
+            let over = counters.use_limit("hyperliquid REST weight", used, HYPERLIQUID_WEIGHT_PER_MINUTE_MAX);
             if over && self.enforce_limits {
                 counters.rest_429 += 1;
-                return Response::json(429, "null");
+                return Some(Response::json(429, "null"));
+            }
+        }
+        if kind == "candleSnapshot" {
+            match self.hub.disturbances.candle_rest(now_ms) {
+                CandleRest::Up => {}
+                CandleRest::Error => return Some(Response::json(500, "null")),
+                CandleRest::Silent => return None,
             }
         }
         let (response, rows_weight) = match &self.source {
@@ -221,7 +239,7 @@ impl Hyperliquid {
             counters.count_weight(kind, rows_weight);
             counters.rest_weight_per_minute_max = counters.rest_weight_per_minute_max.max(used);
         }
-        response
+        Some(response)
     }
 }
 
@@ -237,14 +255,12 @@ impl Protocol for Hyperliquid {
             return Err(Response::text(404, "no such route"));
         }
         let mut counters = self.hub.counters.lock();
-        let too_often = self.new_connections.add(now_ms) > HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX;
-        let too_many = self.hub.connections.len() >= HYPERLIQUID_CONNECTIONS_MAX;
-        if too_often {
-            counters.violate("hyperliquid new connections per minute");
-        }
-        if too_many {
-            counters.violate("hyperliquid connections");
-        }
+        let new = self.new_connections.add(now_ms);
+        let allowed = HYPERLIQUID_NEW_CONNECTIONS_PER_MINUTE_MAX;
+        let too_often = counters.use_limit("hyperliquid new connections per minute", new, allowed);
+        let open = self.hub.connections.len() as u64 + 1;
+        let too_many =
+            counters.use_limit("hyperliquid connections", open, HYPERLIQUID_CONNECTIONS_MAX as u64);
         if (too_often || too_many) && self.enforce_limits {
             counters.connections_refused += 1;
             return Err(Response::text(429, ""));
@@ -264,9 +280,8 @@ impl Protocol for Hyperliquid {
             let mut counters = self.hub.counters.lock();
             counters.messages_received += 1;
             counters.messages_per_minute_max = counters.messages_per_minute_max.max(in_minute);
-            if in_minute > HYPERLIQUID_MESSAGES_PER_MINUTE_MAX {
-                counters.violate("hyperliquid messages per minute");
-            }
+            let allowed = HYPERLIQUID_MESSAGES_PER_MINUTE_MAX;
+            counters.use_limit("hyperliquid messages per minute", in_minute, allowed);
         }
         if in_minute > HYPERLIQUID_MESSAGES_PER_MINUTE_MAX && self.enforce_limits {
             let text =
@@ -322,7 +337,10 @@ impl Protocol for Hyperliquid {
             Response::text(415, "Expected request with `Content-Type: application/json`")
         } else {
             match serde_json::from_slice(&request.body) {
-                Ok(body) => self.info(&body, now_ms),
+                Ok(body) => match self.info(&body, now_ms) {
+                    Some(response) => response,
+                    None => return,
+                },
                 Err(_) => Response::text(400, "Failed to parse the request body as JSON"),
             }
         };
@@ -352,26 +370,36 @@ impl Protocol for Hyperliquid {
         if transport_fault(fault, connections, now_ms, out) {
             return Ok(());
         }
-        let coin = match fault {
-            Fault::DropTrades { symbol, .. }
-            | Fault::SilenceSymbol { symbol, .. }
-            | Fault::CrossedBook { symbol, .. }
-            | Fault::DuplicateFrames { symbol, .. } => Some(symbol),
-            Fault::StaleSnapshots { symbol, .. } => symbol.as_ref(),
+        match fault {
             Fault::BreakDepthSequence { .. } => {
                 return Err(SimError::Fault("books have no sequence at this venue".to_owned()));
             }
-            _ => None,
-        };
-        if let Some(coin) = coin.filter(|coin| self.hub.coin(coin).is_none()) {
+            Fault::LateCloseFrames { .. } | Fault::LoseCloseFrames { .. } | Fault::SilenceKlines { .. } => {
+                return Err(SimError::Fault("no frame says here that a candle is closed".to_owned()));
+            }
+            _ => {}
+        }
+        if let Some(coin) = fault.symbol().filter(|coin| self.hub.coin(coin).is_none()) {
             return Err(SimError::UnknownSymbol(coin.clone()));
         }
-        let needs_model = matches!(
+        let also_on_playback = matches!(
             fault,
-            Fault::CrossedBook { .. } | Fault::StaleSnapshots { .. } | Fault::DropTrades { .. }
+            Fault::SilenceStream { .. }
+                | Fault::SilenceSymbol { .. }
+                | Fault::DuplicateFrames { .. }
+                | Fault::CandleRestDown { .. }
         );
-        if needs_model && matches!(self.source, Source::Playback(_)) {
-            return Err(SimError::Fault("not while a capture is played back".to_owned()));
+        match &mut self.source {
+            Source::Playback(_) if !also_on_playback => {
+                return Err(SimError::Fault("not while a capture is played back".to_owned()));
+            }
+            Source::Playback(_) => {}
+            Source::Model { market, .. } => {
+                let mut market = market.lock();
+                let before = market.symbol_count();
+                fault.change_market(&mut market)?;
+                (before..market.symbol_count()).for_each(|new| self.hub.add_coin(market.instrument(new)));
+            }
         }
         self.hub.disturbances.begin(fault, now_ms);
         Ok(())

@@ -39,8 +39,8 @@ struct Block {
     time_ms: i64,
     quotes: BTreeMap<usize, Quote>,
     trades: BTreeMap<usize, Vec<Trade>>,
-    /// The accounts that traded.
-    fills: Vec<usize>,
+    /// The accounts that traded, and which fill it was.
+    fills: Vec<(usize, usize)>,
 }
 
 /// Publishes a market.
@@ -108,7 +108,9 @@ impl Publisher {
             match event {
                 MarketEvent::Quote { symbol, quote } => drop(block.quotes.insert(symbol, quote)),
                 MarketEvent::Trade { symbol, trade } => block.trades.entry(symbol).or_default().push(trade),
-                MarketEvent::Fill { account, .. } => block.fills.push(account),
+                MarketEvent::Fill { account, fill, .. } => block.fills.push((account, fill)),
+                // There is no channel for it here; `meta` tells.
+                MarketEvent::Listing { .. } => {}
             }
         }
         self.tell_block(market, hub, &mut block, now_ms, out);
@@ -131,7 +133,7 @@ impl Publisher {
             let due = match &stream.subscription {
                 Subscription::Book { fast: true, .. } => fast,
                 Subscription::Book { fast: false, .. } => full,
-                Subscription::AllMids => mids,
+                Subscription::AllMids(_) => mids,
                 Subscription::AssetContext(_) => contexts,
                 Subscription::AllDexesContexts => all_contexts,
                 Subscription::Bbo(_)
@@ -157,9 +159,10 @@ impl Publisher {
                 let crossed = hub.disturbances.crosses(coin);
                 Some(self.book_frame(market, index, *precision, *fast, crossed))
             }
-            Subscription::AllMids => {
-                let mids = mids(market);
-                Some(frames::frame("allMids", &format!(r#"{{"mids":{mids}}}"#)))
+            Subscription::AllMids(dex) => {
+                let named = if dex.is_empty() { String::new() } else { format!(r#""dex":"{dex}","#) };
+                let mids = mids(market, dex);
+                Some(frames::frame("allMids", &format!(r#"{{{named}"mids":{mids}}}"#)))
             }
             Subscription::AssetContext(coin) => {
                 let index = market.find(coin)?;
@@ -240,6 +243,9 @@ impl Publisher {
         for (coin, quote) in std::mem::take(&mut block.quotes) {
             let top = (quote.bid, quote.ask);
             // Within a block the best may have changed and changed back.
+            if self.tops.len() <= coin {
+                self.tops.resize(coin + 1, (None, None));
+            }
             if std::mem::replace(&mut self.tops[coin], top) == top {
                 continue;
             }
@@ -262,9 +268,9 @@ impl Publisher {
                 hub.deliver(stream, name, frames::frame("trades", &data), now_ms, out);
             }
         }
-        for account in std::mem::take(&mut block.fills) {
+        for (account, fill) in std::mem::take(&mut block.fills) {
             let accounts = market.accounts();
-            let Some(fill) = accounts.last_fill(account) else { continue };
+            let fill = accounts.fill(account, fill);
             let user = accounts.user(account).to_ascii_lowercase();
             for (name, text) in [
                 (format!("userFills:{user}"), fills::update(&user, fill)),
@@ -278,8 +284,9 @@ impl Publisher {
     }
 }
 
-/// Every mid price of a market, as a flat object; a coin without a two-sided book is absent.
-pub fn mids(market: &Market) -> String {
+/// Every mid price of a dex, as a flat object; a coin without a two-sided book is absent.
+pub fn mids(market: &Market, dex: &str) -> String {
+    let of_dex = |coin: &usize| market.instrument(*coin).dex == dex;
     let mid = |coin: usize| Some((market.instrument(coin).symbol.as_str(), market.book(coin).mid_e8()?));
-    frames::mids((0..market.symbol_count()).filter_map(mid))
+    frames::mids((0..market.symbol_count()).filter(of_dex).filter_map(mid))
 }

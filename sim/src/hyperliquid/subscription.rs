@@ -42,8 +42,8 @@ pub enum Subscription {
     Trades(String),
     /// Candles of an interval.
     Candle(String, Interval),
-    /// All mid prices.
-    AllMids,
+    /// All mid prices of a dex; with those of spot for the venue's own, which has no name.
+    AllMids(String),
     /// Funding, open interest, marks.
     AssetContext(String),
     /// The same of every coin of every dex, by position.
@@ -68,8 +68,8 @@ pub enum Refusal {
     Fatal,
 }
 
-/// Whether a text is an address.
-fn is_address(text: &str) -> bool {
+/// Whether a text is an address of an account: `0x` and forty digits.
+pub fn is_address(text: &str) -> bool {
     const DIGITS: usize = 40;
     text.strip_prefix("0x")
         .is_some_and(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -92,8 +92,12 @@ pub fn precision(object: &Value) -> Result<Precision, Refusal> {
 }
 
 impl Subscription {
-    /// Reads a subscription object; `knows` says which coins exist.
-    pub fn parse(object: &Value, knows: impl Fn(&str) -> bool) -> Result<Self, Refusal> {
+    /// Reads a subscription object; told which coins and dexes exist.
+    pub fn parse(
+        object: &Value,
+        knows: impl Fn(&str) -> bool,
+        knows_dex: impl Fn(&str) -> bool,
+    ) -> Result<Self, Refusal> {
         let text = |name: &str| object.get(name).and_then(Value::as_str).ok_or(Refusal::Unreadable);
         let coin = || {
             let coin = text("coin")?;
@@ -132,8 +136,8 @@ impl Subscription {
             },
             "userEvents" => Self::UserEvents(address()?),
             "allMids" => match object.get("dex") {
-                None | Some(Value::Null) => Self::AllMids,
-                Some(Value::String(dex)) if dex.is_empty() => Self::AllMids,
+                None | Some(Value::Null) => Self::AllMids(String::new()),
+                Some(Value::String(dex)) if knows_dex(dex) => Self::AllMids(dex.clone()),
                 Some(Value::String(_)) => return Err(Refusal::Fatal),
                 Some(_) => return Err(Refusal::Unreadable),
             },
@@ -161,7 +165,8 @@ impl Subscription {
                 format!(r#"{{"type":"userFills","user":"{user}","aggregateByTime":{aggregate}}}"#)
             }
             Self::UserEvents(user) => format!(r#"{{"type":"userEvents","user":"{user}"}}"#),
-            Self::AllMids => r#"{"type":"allMids","dex":null}"#.to_owned(),
+            Self::AllMids(dex) if dex.is_empty() => r#"{"type":"allMids","dex":null}"#.to_owned(),
+            Self::AllMids(dex) => format!(r#"{{"type":"allMids","dex":"{dex}"}}"#),
         }
     }
 
@@ -181,7 +186,7 @@ impl Subscription {
             | Self::Trades(coin)
             | Self::Candle(coin, _)
             | Self::AssetContext(coin) => coin,
-            Self::AllMids | Self::AllDexesContexts | Self::UserFills { .. } | Self::UserEvents(_) => "",
+            Self::AllMids(_) | Self::AllDexesContexts | Self::UserFills { .. } | Self::UserEvents(_) => "",
         }
     }
 
@@ -202,7 +207,8 @@ impl Subscription {
             Self::AllDexesContexts => "allDexsAssetCtxs".to_owned(),
             Self::UserFills { user, .. } => format!("userFills:{user}"),
             Self::UserEvents(user) => format!("userEvents:{user}"),
-            Self::AllMids => "allMids".to_owned(),
+            Self::AllMids(dex) if dex.is_empty() => "allMids".to_owned(),
+            Self::AllMids(dex) => format!("allMids:{dex}"),
         }
     }
 }
@@ -213,7 +219,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Subscription, Refusal> {
         let object: Value = serde_json::from_str(text).map_err(|_| Refusal::Unreadable)?;
-        Subscription::parse(&object, |coin| coin == "BTC")
+        Subscription::parse(&object, |coin| coin == "BTC", |dex| dex.is_empty())
     }
 
     #[test]

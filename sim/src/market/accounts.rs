@@ -88,13 +88,13 @@ impl Accounts {
         &self.accounts[account].user
     }
 
-    /// The last fill of an account.
-    pub fn last_fill(&self, account: usize) -> Option<&Fill> {
-        self.accounts[account].fills.last()
+    /// One fill of an account.
+    pub fn fill(&self, account: usize, fill: usize) -> &Fill {
+        &self.accounts[account].fills[fill]
     }
 
-    /// Writes a fill down; returns the account's index.
-    pub fn filled(&mut self, symbol: &str, new: &NewFill, trade: &Trade) -> usize {
+    /// Writes a fill down; returns the indexes of the account and of its fill.
+    pub fn filled(&mut self, symbol: &str, new: &NewFill, trade: &Trade) -> (usize, usize) {
         let known = self.accounts.iter().position(|account| same(&account.user, &new.user));
         let at = known.unwrap_or_else(|| {
             self.accounts.push(Account { user: new.user.clone(), ..Account::default() });
@@ -138,7 +138,7 @@ impl Accounts {
             trade_id: trade.id,
             transaction: trade.order_id,
         });
-        at
+        (at, account.fills.len() - 1)
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Candles {
     quarters: VecDeque<(i64, Bar)>,
     /// Minutes before this one are no longer kept.
     minutes_from_ms: i64,
-    /// Base and quote volume of the day before a minute.
+    /// Base and quote volume of the day before a quarter of an hour.
     day: Cell<Option<(i64, i128, i128)>>,
 }
 
@@ -134,23 +134,21 @@ impl Candles {
         back_ms.max(interval.open_of(self.minutes_from_ms - 1 + interval.about_ms()))
     }
 
-    /// Base volume at 1e-8 and quote volume at 1e-16 of the last day: that before the running minute, and what it has
-    /// brought so far.
+    /// Base volume at 1e-8 and quote volume at 1e-16 of the day before the running quarter of an hour, and of what
+    /// that has brought so far.
     pub fn day_volumes(&self, now_ms: i64) -> (i128, i128) {
-        let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
-        let (_, base_e8, quote_e16) = match self.day.get().filter(|(of_ms, ..)| *of_ms == minute_ms) {
+        let quarter_ms = now_ms - now_ms.rem_euclid(QUARTER_MS);
+        let (_, base_e8, quote_e16) = match self.day.get().filter(|(of_ms, ..)| *of_ms == quarter_ms) {
             Some(known) => known,
             None => {
-                let quarter_ms = minute_ms - minute_ms.rem_euclid(QUARTER_MS);
-                let quarters = self.traded(quarter_ms - DAY_MS, quarter_ms);
-                let minutes = self.traded(quarter_ms, minute_ms);
-                let day = Bar::fold([quarters, minutes].into_iter().flatten());
-                let known = day.map_or((minute_ms, 0, 0), |bar| (minute_ms, bar.volume_e8, bar.quote_e16));
+                let day = self.traded(quarter_ms - DAY_MS, quarter_ms);
+                let known = day.map_or((quarter_ms, 0, 0), |bar| (quarter_ms, bar.volume_e8, bar.quote_e16));
                 self.day.set(Some(known));
                 known
             }
         };
-        match fold(&self.minutes, minute_ms, i64::MAX) {
+        let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
+        match self.traded(quarter_ms, minute_ms + MINUTE_MS) {
             Some(bar) => (base_e8 + bar.volume_e8, quote_e16 + bar.quote_e16),
             None => (base_e8, quote_e16),
         }

@@ -7,8 +7,9 @@
 //! Any state in between is the full book before it plus the changes up to it. Whole segments are dropped once
 //! the next one begins before the window does.
 
+use super::MarketConfig;
 use super::book::{Book, Level, Side};
-use crate::limits::{HISTORY_QUOTES_MAX, HISTORY_SEGMENT_CHANGES, HISTORY_SEGMENTS_MAX, HISTORY_TRADES_MAX};
+use crate::limits::{HISTORY_QUOTES_MAX, HISTORY_SEGMENTS_MAX, HISTORY_TRADES_MAX};
 use std::collections::VecDeque;
 
 /// One level set to an absolute size.
@@ -89,6 +90,7 @@ pub struct History {
     quotes: VecDeque<Quote>,
     trades: VecDeque<Trade>,
     retention_ms: i64,
+    segment_changes: usize,
     /// True once a trade was dropped: what is older is then not known to be nothing.
     trades_dropped: bool,
 }
@@ -104,12 +106,13 @@ fn trim<T>(items: &mut VecDeque<T>, count_max: usize, oldest_ms: i64, time_ms: i
 
 impl History {
     /// A history that begins with a book.
-    pub fn new(book: &Book, update_id: u64, time_ms: i64, retention_ms: i64) -> Self {
+    pub fn new(book: &Book, update_id: u64, time_ms: i64, config: &MarketConfig) -> Self {
         let mut history = Self {
             segments: VecDeque::new(),
             quotes: VecDeque::new(),
             trades: VecDeque::new(),
-            retention_ms,
+            retention_ms: config.retention_ms,
+            segment_changes: config.segment_changes.max(1),
             trades_dropped: false,
         };
         history.begin_segment(0, update_id, time_ms, book);
@@ -130,7 +133,7 @@ impl History {
     pub fn push_change(&mut self, change: Change, after: &Book) {
         let Some(last) = self.segments.back_mut() else { return };
         last.changes.push(change);
-        if last.changes.len() < HISTORY_SEGMENT_CHANGES {
+        if last.changes.len() < self.segment_changes {
             return;
         }
         let next_index = last.first_index + last.changes.len() as u64;

@@ -139,7 +139,12 @@ impl Instrument {
 
     /// The base asset of a Binance symbol.
     pub fn base_asset(&self) -> &str {
-        self.symbol.strip_suffix("USDT").unwrap_or(&self.symbol)
+        self.pair().strip_suffix("USDT").unwrap_or(self.pair())
+    }
+
+    /// The pair of a Binance symbol: a quarterly's without its date.
+    pub fn pair(&self) -> &str {
+        self.symbol.split('_').next().unwrap_or(&self.symbol)
     }
 }
 
@@ -147,7 +152,13 @@ impl Instrument {
 pub const BINANCE_FUNDING_HOURS: u32 = 8;
 
 /// A Binance symbol: the tick decides the decimals unless more are shown.
-fn binance(symbol: &str, price_e8: i64, tick_e8: i64, price_decimals: u32, size_decimals: u32) -> Instrument {
+pub fn binance(
+    symbol: &str,
+    price_e8: i64,
+    tick_e8: i64,
+    price_decimals: u32,
+    size_decimals: u32,
+) -> Instrument {
     Instrument {
         symbol: symbol.to_owned(),
         trading: true,

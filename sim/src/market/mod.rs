@@ -11,9 +11,12 @@ mod funding;
 mod history;
 mod instrument;
 mod interval;
+mod kinds;
+mod listing;
 mod model;
 mod past;
 mod truth;
+mod universe;
 
 pub use accounts::{Accounts, Fill, NewFill};
 pub use book::{Book, Level, Side};
@@ -24,10 +27,12 @@ pub use history::{Aggressor, Change, History, Quote, Trade};
 pub(crate) use instrument::hyperliquid;
 pub use instrument::{BINANCE_FUNDING_HOURS, Contract, Instrument, PriceGrid, Venue, list};
 pub use interval::{DAY_MS, HOUR_MS, Interval, MINUTE_MS};
+pub use kinds::{DEXES, other_kinds, spot_base};
+pub use listing::NewListing;
 pub use past::Past;
 pub use truth::{MarketHandle, TruthBook};
 
-use crate::limits::CANDLE_MINUTES_KEPT;
+use crate::limits::{CANDLE_MINUTES_KEPT, HISTORY_SEGMENT_CHANGES};
 use crate::random::Random;
 use model::{Moment, SymbolMarket};
 use std::cmp::Reverse;
@@ -38,8 +43,12 @@ use std::collections::{BinaryHeap, HashMap};
 pub struct MarketConfig {
     /// How many symbols: the well-known ones first, then made-up ones.
     pub symbols: usize,
-    /// Events a second of each trading symbol.
+    /// Events a second of each trading symbol, or of the first if the rates fall.
     pub rate_per_s: f64,
+    /// How fast the rates fall with the rank: the symbol at rank n has the rate divided by n + 1 to this power.
+    pub rate_exponent: f64,
+    /// The share of events that are taker orders.
+    pub trade_share: f64,
     /// Levels a side the books hover about.
     pub book_levels: usize,
     /// How long the truth is kept.
@@ -50,12 +59,29 @@ pub struct MarketConfig {
     pub past_periods: usize,
     /// Minutes with trades whose own candles are kept; longer candles are kept much longer.
     pub candle_minutes: usize,
+    /// Changes in one segment of a symbol's history; whole segments are dropped once they are too old.
+    pub segment_changes: usize,
+    /// Whether made-up symbols have names and turnovers as at the venue, instead of numbers.
+    pub named: bool,
+    /// Whether there are symbols of every other kind too: see [`other_kinds`].
+    pub other_kinds: bool,
 }
 
 /// Past candles of each interval by default: enough for 2000 of 15 minutes or an hour, and 1200 of 4 hours.
 const PAST_PERIODS: usize = 2_500;
 
+/// The share of taker orders by default.
+const TRADE_SHARE: f64 = 0.08;
+
 impl MarketConfig {
+    /// Events a second of the symbol at a rank.
+    pub fn rate_of(&self, rank: usize) -> f64 {
+        if self.rate_exponent == 0.0 {
+            return self.rate_per_s;
+        }
+        self.rate_per_s / ((rank + 1) as f64).powf(self.rate_exponent)
+    }
+
     /// The defaults of a venue.
     pub fn of(venue: Venue) -> Self {
         match venue {
@@ -67,6 +93,11 @@ impl MarketConfig {
                 block_ms: 75,
                 past_periods: PAST_PERIODS,
                 candle_minutes: CANDLE_MINUTES_KEPT,
+                rate_exponent: 0.0,
+                trade_share: TRADE_SHARE,
+                segment_changes: HISTORY_SEGMENT_CHANGES,
+                named: false,
+                other_kinds: false,
             },
             Venue::Binance => Self {
                 symbols: 6,
@@ -76,6 +107,11 @@ impl MarketConfig {
                 block_ms: 1,
                 past_periods: PAST_PERIODS,
                 candle_minutes: CANDLE_MINUTES_KEPT,
+                rate_exponent: 0.0,
+                trade_share: TRADE_SHARE,
+                segment_changes: HISTORY_SEGMENT_CHANGES,
+                named: false,
+                other_kinds: false,
             },
         }
     }
@@ -104,6 +140,15 @@ pub enum MarketEvent {
         symbol: usize,
         /// The account's index.
         account: usize,
+        /// Which of its fills.
+        fill: usize,
+        /// When.
+        time_ms: i64,
+    },
+    /// A symbol was listed, halted or got another tick.
+    Listing {
+        /// The symbol's index.
+        symbol: usize,
         /// When.
         time_ms: i64,
     },
@@ -115,7 +160,7 @@ impl MarketEvent {
         match self {
             Self::Quote { quote, .. } => quote.time_ms,
             Self::Trade { trade, .. } => trade.time_ms,
-            Self::Fill { time_ms, .. } => *time_ms,
+            Self::Fill { time_ms, .. } | Self::Listing { time_ms, .. } => *time_ms,
         }
     }
 }
@@ -173,11 +218,14 @@ pub struct Market {
     queue: BinaryHeap<Reverse<(i64, usize)>>,
     ids: Ids,
     now_ms: i64,
-    rate_per_s: f64,
+    config: MarketConfig,
+    seed: u64,
     block_ms: i64,
     accounts: Accounts,
     /// Fills asked for, to happen at the next block.
     asked: Vec<(usize, NewFill)>,
+    /// What has been made of the list of symbols since the last step.
+    listings: Vec<MarketEvent>,
 }
 
 const US_PER_MS: i64 = 1000;
@@ -185,7 +233,13 @@ const US_PER_MS: i64 = 1000;
 impl Market {
     /// A market of a venue's default symbols, at a moment.
     pub fn new(venue: Venue, config: &MarketConfig, seed: u64, start_ms: i64) -> Self {
-        let instruments = list(venue, config.symbols, config.book_levels, seed);
+        let mut instruments = list(venue, config.symbols, config.book_levels, seed);
+        if config.named {
+            universe::rename(venue, &mut instruments, seed);
+        }
+        if config.other_kinds {
+            instruments.extend(other_kinds(venue, config.book_levels));
+        }
         Self::with_instruments(venue, config, instruments, seed, start_ms)
     }
 
@@ -207,7 +261,7 @@ impl Market {
             let start = (ids.take(), start_ms);
             let mut symbol = SymbolMarket::new(venue, index, instrument, venue_seed, start, config);
             if symbol.instrument.trading && config.rate_per_s > 0.0 {
-                let first_us = start_ms * US_PER_MS + symbol.pause_us(config.rate_per_s);
+                let first_us = start_ms * US_PER_MS + symbol.pause_us(config.rate_of(index));
                 queue.push(Reverse((first_us, index)));
             }
             symbols.push(symbol);
@@ -224,16 +278,19 @@ impl Market {
             queue,
             ids,
             now_ms: start_ms,
-            rate_per_s: config.rate_per_s,
+            config: config.clone(),
+            seed: venue_seed,
             block_ms,
             accounts: Accounts::default(),
             asked: Vec::new(),
+            listings: Vec::new(),
         }
     }
 
     /// Lets time pass up to `now_ms`; whole blocks only. What happened is appended to `events`, in order.
     pub fn step(&mut self, now_ms: i64, events: &mut Vec<MarketEvent>) {
         let block_now_ms = now_ms - now_ms.rem_euclid(self.block_ms);
+        events.append(&mut self.listings);
         while let Some(&Reverse((due_us, index))) = self.queue.peek() {
             // Rounded up to the end of its block.
             let due_ms = due_us.div_euclid(US_PER_MS) + 1;
@@ -243,8 +300,11 @@ impl Market {
             }
             self.queue.pop();
             let symbol = &mut self.symbols[index];
+            if !symbol.instrument.trading {
+                continue;
+            }
             symbol.event(&mut Moment { time_ms, ids: &mut self.ids, events });
-            self.queue.push(Reverse((due_us + symbol.pause_us(self.rate_per_s), index)));
+            self.queue.push(Reverse((due_us + symbol.pause_us(self.config.rate_of(index)), index)));
         }
         if block_now_ms > self.now_ms || self.block_ms == 1 {
             self.fill(block_now_ms.max(self.now_ms), events);
@@ -258,8 +318,8 @@ impl Market {
             let mut moment = Moment { time_ms, ids: &mut self.ids, events: &mut *events };
             let trade = self.symbols[symbol].trade_at(&fill, &mut moment);
             let name = &self.symbols[symbol].instrument.symbol;
-            let account = self.accounts.filled(name, &fill, &trade);
-            events.push(MarketEvent::Fill { symbol, account, time_ms });
+            let (account, fill) = self.accounts.filled(name, &fill, &trade);
+            events.push(MarketEvent::Fill { symbol, account, fill, time_ms });
         }
     }
 
@@ -293,7 +353,7 @@ impl Market {
     pub fn context(&self, symbol: usize) -> TruthContext {
         let of = &self.symbols[symbol];
         let (day_base_e8, day_quote_e16) = of.candles.day_volumes(self.now_ms);
-        let day_ago_ms = (self.now_ms - DAY_MS).div_euclid(MINUTE_MS) * MINUTE_MS;
+        let day_ago_ms = Interval::Minute15.open_of(self.now_ms - DAY_MS);
         let (bid, ask) = (of.book.best(Side::Bid), of.book.best(Side::Ask));
         let refreshed_ms = self.now_ms - self.now_ms.rem_euclid(CONTEXT_REFRESH_MS);
         let estimate = self.funding_at(symbol, self.now_ms);

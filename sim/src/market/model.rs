@@ -20,7 +20,6 @@ use crate::random::Random;
 /// away from the best; trades are about 15 % of messages there, but most of those share a change.
 const DEEP_SHARE: f64 = 0.50;
 const NEAR_SHARE: f64 = 0.25;
-const BEST_SHARE: f64 = 0.17;
 /// The first rank that counts as deep, where the book has that many.
 const DEEP_RANK: usize = 200;
 const NEAR_RANK: usize = 50;
@@ -59,6 +58,9 @@ pub struct SymbolMarket {
     fair_e8: f64,
     next_trade_id: u64,
     next_aggregate_id: u64,
+    trade_share: f64,
+    /// Nobody trades before this time.
+    no_trades_until_ms: i64,
 }
 
 /// The moment of an event, and where its traces go.
@@ -76,13 +78,37 @@ impl SymbolMarket {
     pub fn new(
         venue: Venue,
         symbol: usize,
+        instrument: Instrument,
+        seed: u64,
+        start: (u64, i64),
+        config: &MarketConfig,
+    ) -> Self {
+        let past = instrument.trading.then(|| Past::new(venue, symbol, &instrument, seed));
+        Self::with_past(venue, symbol, instrument, past, seed, start, config)
+    }
+
+    /// A symbol that begins now, at its start price.
+    pub fn newly_listed(
+        venue: Venue,
+        symbol: usize,
+        instrument: Instrument,
+        seed: u64,
+        start: (u64, i64),
+        config: &MarketConfig,
+    ) -> Self {
+        Self::with_past(venue, symbol, instrument, None, seed, start, config)
+    }
+
+    fn with_past(
+        venue: Venue,
+        symbol: usize,
         mut instrument: Instrument,
+        past: Option<Past>,
         seed: u64,
         start: (u64, i64),
         config: &MarketConfig,
     ) -> Self {
         let (update_id, start_ms) = start;
-        let past = instrument.trading.then(|| Past::new(venue, symbol, &instrument, seed));
         if let Some(past) = &past {
             instrument.start_price_e8 = past.price_before(start_ms - start_ms.rem_euclid(MINUTE_MS));
         }
@@ -92,7 +118,7 @@ impl SymbolMarket {
         let candles = Candles::new(venue, past, start_ms, config.past_periods, config.candle_minutes);
         let mut random = Random::seeded(seed, symbol as u64 + 1);
         let book = if instrument.trading { first_book(&instrument, &mut random) } else { Book::default() };
-        let mut history = History::new(&book, update_id, start_ms, config.retention_ms);
+        let mut history = History::new(&book, update_id, start_ms, config);
         let (bid, ask) = (book.best(Side::Bid), book.best(Side::Ask));
         history.push_quote(Quote { update_id, time_ms: start_ms, bid, ask });
         let fair_e8 = book.mid_e8().unwrap_or(instrument.start_price_e8) as f64;
@@ -110,6 +136,8 @@ impl SymbolMarket {
             fair_e8,
             next_trade_id: first_trade_id,
             next_aggregate_id,
+            trade_share: config.trade_share,
+            no_trades_until_ms: i64::MIN,
         }
     }
 
@@ -124,17 +152,49 @@ impl SymbolMarket {
         self.fair_e8 = (self.fair_e8 * (1.0 + drift)).max(self.instrument.start_price_e8 as f64 / 4.0);
         let kind = self.random.unit();
         let side = if self.random.chance(0.5) { Side::Bid } else { Side::Ask };
-        if kind < DEEP_SHARE {
+        let takes = kind >= 1.0 - self.trade_share;
+        if takes && moment.time_ms >= self.no_trades_until_ms {
+            self.take(moment);
+        } else if kind < DEEP_SHARE {
             let depth = self.book.depth(side);
             let rank = self.random.log_uniform(DEEP_RANK.min(depth / 2), depth);
             self.churn(side, rank, moment);
         } else if kind < DEEP_SHARE + NEAR_SHARE {
             let rank = 1 + self.random.index(NEAR_RANK);
             self.churn(side, rank, moment);
-        } else if kind < DEEP_SHARE + NEAR_SHARE + BEST_SHARE {
-            self.change_best(side, moment);
         } else {
-            self.take(moment);
+            self.change_best(side, moment);
+        }
+    }
+
+    /// Lets nobody trade before a time.
+    pub fn stop_trades(&mut self, until_ms: i64) {
+        self.no_trades_until_ms = until_ms;
+    }
+
+    /// Takes every order out of the book, or those that lie on no price of the grid.
+    pub fn clear(&mut self, all: bool, moment: &mut Moment) {
+        for side in [Side::Bid, Side::Ask] {
+            let levels: Vec<Level> = self.book.levels(side).copied().collect();
+            for level in levels {
+                if all || self.instrument.grid.floor(level.price_e8) != level.price_e8 {
+                    self.set(side, Level { size_e8: 0, orders: 0, ..level }, moment);
+                }
+            }
+        }
+    }
+
+    /// Puts orders outside of those there are, up to the usual depth.
+    pub fn refill(&mut self, moment: &mut Moment) {
+        let target = self.instrument.book_levels.max(BOOK_LEVELS_MIN + 1);
+        for side in [Side::Bid, Side::Ask] {
+            let worst = self.book.levels(side).last().map(|level| level.price_e8);
+            let other = self.book.best(side.opposite()).map(|level| level.price_e8);
+            let mut price_e8 = worst.or(other).unwrap_or(self.instrument.start_price_e8);
+            while self.book.depth(side) < target && price_e8 > 0 {
+                price_e8 = self.instrument.grid.offset(price_e8, -side.better());
+                self.place(side, price_e8, moment);
+            }
         }
     }
 

@@ -7,13 +7,14 @@
 //! ```
 //! So every interval agrees with every other, and two simulations of one seed agree on all that lies before the
 //! earlier of their starts, whenever they were started. The live market begins at the price this ends with.
-//! Nothing is stored; a quarter costs a fraction of a microsecond. No float function that could differ between
+//! Next to nothing is stored; a quarter costs a fraction of a microsecond. No float function that could differ between
 //! machines is used: only sums and products.
 
 use super::candle::Bar;
 use super::instrument::{Instrument, PriceGrid, Venue};
 use super::interval::MINUTE_MS;
 use crate::decimal::SCALE_E8;
+use std::cell::RefCell;
 
 /// Minutes of a quarter of an hour.
 const MINUTES: usize = 15;
@@ -64,6 +65,8 @@ pub struct Past {
     trades: f64,
     lots_per_trade: f64,
     quiet: bool,
+    /// The minutes of the quarter last asked for: they are asked for one by one.
+    last_minutes: RefCell<Option<(i64, [Option<Bar>; MINUTES])>>,
 }
 
 /// One side of a bar's volume in whole lots, and its value in ticks times lots.
@@ -118,6 +121,7 @@ impl Past {
             trades: first / (rank + 1) as f64,
             lots_per_trade: (TRADE_VALUE / (price * lot)).max(2.0),
             quiet: rank >= QUIET_RANK,
+            last_minutes: RefCell::new(None),
         }
     }
 
@@ -204,6 +208,11 @@ impl Past {
 
     /// What was traded in each minute of quarter `k`: together exactly the quarter.
     pub fn minutes(&self, k: i64) -> [Option<Bar>; MINUTES] {
+        if let Some((of, minutes)) = &*self.last_minutes.borrow()
+            && *of == k
+        {
+            return *minutes;
+        }
         let mut minutes = [None; MINUTES];
         if let Some(whole) = self.raw_quarter(k) {
             let (places, parts) = self.split(k, &whole);
@@ -211,6 +220,7 @@ impl Past {
                 minutes[place] = Some(self.bar(part));
             }
         }
+        self.last_minutes.replace(Some((k, minutes)));
         minutes
     }
 

@@ -8,12 +8,11 @@ use super::finals::Finals;
 use super::kept_book::KeptBook;
 use super::klines::PlayedKlines;
 use super::{Line, PlaybackHandle, Played, Player, read_capture};
-use crate::binance::frames;
 use crate::binance::hub::Hub;
 use crate::binance::klines::{self, Klines};
 use crate::binance::question::{self, AggTradesQuery, KlinesQuery, Question};
 use crate::binance::streams::{self, DEPTH_SPEEDS, Kind};
-use crate::binance::{budget, funding, rest};
+use crate::binance::{budget, funding, listing, rest};
 use crate::config::PlaybackConfig;
 use crate::decimal::parse_e8;
 use crate::error::SimError;
@@ -133,7 +132,7 @@ impl BinancePlayback {
             Question::Time => Response::json(200, format!(r#"{{"serverTime":{now_ms}}}"#)),
             Question::ExchangeInfo => match &self.tape.exchange_info {
                 Some(body) => rest::packed(body, request),
-                None => rest::packed(&frames::exchange_info(&self.tape.instruments, now_ms), request),
+                None => rest::packed(&listing::exchange_info(&self.tape.instruments, now_ms), request),
             },
             Question::Depth { symbol, .. } if !known(symbol) => rest::invalid_symbol(),
             Question::Depth { symbol, limit } => {

@@ -10,7 +10,7 @@ use crate::config::{KeyOrder, PlaybackConfig};
 use crate::error::SimError;
 use crate::hyperliquid::candles::{self, Question};
 use crate::hyperliquid::hub::Hub;
-use crate::hyperliquid::{frames, info};
+use crate::hyperliquid::{info, meta};
 use crate::limits::{HYPERLIQUID_CANDLES_MAX, PLAYBACK_BACKLOG_BYTES};
 use crate::market::{Instrument, Interval, TruthCandle, Venue, list};
 use crate::protocol::{Action, Backlog, Response};
@@ -139,8 +139,8 @@ impl HyperliquidPlayback {
         let known = self.instruments.iter().any(|instrument| instrument.symbol == coin);
         let json = |body: String| Response::json(200, body);
         match request.get("type").and_then(Value::as_str) {
-            Some("meta") => json(frames::meta(&self.instruments)),
-            Some("spotMeta") => json(frames::SPOT_META.to_owned()),
+            Some("meta") => json(meta::meta(self.instruments.iter(), "")),
+            Some("spotMeta") => json(meta::spot(self.instruments.iter())),
             Some("perpDexs") => json("[null]".to_owned()),
             Some("exchangeStatus") => json(format!(r#"{{"specialStatuses":null,"time":{now_ms}}}"#)),
             Some("l2Book") if !known => json("null".to_owned()),
