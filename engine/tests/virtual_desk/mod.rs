@@ -74,7 +74,13 @@ pub struct Shape {
 }
 
 impl<P: Protocol, S: Session> VirtualDesk<P, S> {
-    pub fn new(venue: ByHand<P>, session: S, which: Venue, shape: &Shape, files: Option<Box<dyn CandleFiles + Send>>) -> Self {
+    pub fn new(
+        venue: ByHand<P>,
+        session: S,
+        which: Venue,
+        shape: &Shape,
+        files: Option<Box<dyn CandleFiles + Send>>,
+    ) -> Self {
         let (ipc_in, records) = codec::ring::ring(32 << 20);
         let (closed_in, closed) = codec::ring::ring(4 << 20);
         let publisher = Publisher::new(
@@ -98,11 +104,8 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
             }],
         );
         config.retention.orderbook_depth = 20;
-        let outlets = Outlets {
-            interest: Some(interest_in),
-            candle_wishes: Some(wishes_in),
-            ..Outlets::default()
-        };
+        let outlets =
+            Outlets { interest: Some(interest_in), candle_wishes: Some(wishes_in), ..Outlets::default() };
         let mut core = Core::new(config, outlets, now);
         let client = core.connect(now).unwrap();
         let history = HistoryCore::new(
@@ -256,12 +259,13 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
                 }
                 Action::Ping { link } => {
                     if let Some(&(_, connection)) = self.links.get(&link) {
-                        self.venue.send_control(connection, ControlFrame::Ping(Vec::new()));
+                        self.venue.send_control(connection, ControlFrame::Ping);
                     }
                 }
                 Action::Close { link } => self.drop_link(link),
                 Action::Fetch(request) => {
-                    if let Err(Ticket { request, .. }) = self.queue.push(Ticket { lane: OF_ENGINE, request }) {
+                    if let Err(Ticket { request, .. }) = self.queue.push(Ticket { lane: OF_ENGINE, request })
+                    {
                         self.fetched(OF_ENGINE, request, Err(FetchError::Overflow));
                     }
                 }
@@ -288,10 +292,8 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
         }
         // A request that is never answered times out.
         let now = self.now;
-        let lost: Vec<_> = self
-            .asked
-            .extract_if(|_, (_, asked)| now.mono_ns - asked.mono_ns > 20_000_000_000)
-            .collect();
+        let lost: Vec<_> =
+            self.asked.extract_if(|_, (_, asked)| now.mono_ns - asked.mono_ns > 20_000_000_000).collect();
         for (_, (ticket, asked)) in lost {
             let reply = Reply { message: "time-out".to_owned(), ..Reply::default() };
             self.waiting.push(Wait { due_ms: 0, ticket, asked, reply, body: Vec::new() });
@@ -315,7 +317,12 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
         }
     }
 
-    fn fetched(&mut self, lane: usize, request: FetchRequest, outcome: Result<engine::fetch::Answer, FetchError>) {
+    fn fetched(
+        &mut self,
+        lane: usize,
+        request: FetchRequest,
+        outcome: Result<engine::fetch::Answer, FetchError>,
+    ) {
         let fetched = Fetched { request, outcome };
         if lane == OF_HISTORY {
             self.history.on_fetched(fetched, self.now);
@@ -342,8 +349,11 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
         }
         while self.history.work(self.now) > 0 {}
         let out = self.history.outbox();
-        let (requests, rows, seeds): (Vec<_>, Vec<_>, Vec<_>) =
-            (out.requests.drain(..).collect(), out.history.drain(..).collect(), out.seeds.drain(..).collect());
+        let (requests, rows, seeds): (Vec<_>, Vec<_>, Vec<_>) = (
+            out.requests.drain(..).collect(),
+            out.history.drain(..).collect(),
+            out.seeds.drain(..).collect(),
+        );
         self.events.extend(out.events.drain(..));
         for request in requests {
             if let Err(Ticket { request, .. }) = self.queue.push(Ticket { lane: OF_HISTORY, request }) {
@@ -402,7 +412,10 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
                 map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value.clone())
             };
             if get("id").and_then(|found| found.as_u64()) == Some(id) {
-                found = Some((get("type").unwrap().as_str().unwrap().to_owned(), get("data").unwrap_or(Value::Nil)));
+                found = Some((
+                    get("type").unwrap().as_str().unwrap().to_owned(),
+                    get("data").unwrap_or(Value::Nil),
+                ));
             }
         }
         found.expect("a reply")
@@ -431,7 +444,8 @@ impl CandleFiles for MemoryFiles {
         let found = stored.get(&(name.symbol.to_owned(), name.interval));
         let (origin_ms, rows) = found.cloned().unwrap_or_default();
         let written = rows.len();
-        let by_start: std::collections::BTreeMap<_, _> = rows.into_iter().map(|row| (row.start_ms, row)).collect();
+        let by_start: std::collections::BTreeMap<_, _> =
+            rows.into_iter().map(|row| (row.start_ms, row)).collect();
         Loaded { rows: by_start.into_values().collect(), origin_ms, written, ..Loaded::default() }
     }
 
