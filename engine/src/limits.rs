@@ -74,8 +74,9 @@ pub const ACK_DEADLINE_MS: u64 = 5_000;
 /// After this long a connection counts as good and the backoff starts from its first step.
 pub const STEADY_AFTER_MS: u64 = 30_000;
 
-/// Control messages Binance takes at once (it allows ten a second, pongs included).
-pub const BINANCE_CONTROL_BURST: u64 = 5;
+/// Control messages sent to Binance at once: evenly paced, no second ever sees more than the configured
+/// number (the venue cuts at more than ten, pongs included).
+pub const BINANCE_CONTROL_BURST: u64 = 1;
 
 /// Stream names in one SUBSCRIBE: two hundred were measured to work.
 pub const BINANCE_NAMES_PER_MESSAGE: usize = 100;
@@ -438,3 +439,77 @@ pub const HISTORY_RING_ITEMS: usize = 64;
 /// Bytes of the ring of closed candles: every series of both venues closing at once, twice over. What does not
 /// fit is fetched again.
 pub const HISTORY_RECORDS_BYTES: usize = 4 * 1024 * 1024;
+
+// Binance: many symbols, long runs.
+
+/// Groups of streams, each on a connection of its own that is rotated over two slots. Streams that find no
+/// place in so many are shed: candles of the last symbols first, then the last symbols altogether; `status`
+/// `down` `shed` tells it.
+pub const BINANCE_GROUPS_MAX: usize = LINKS_PER_VENUE_MAX / 2;
+
+/// Streams per connection below which a limit makes no sense: a heartbeat and `!contractInfo` need a place.
+pub const BINANCE_STREAMS_PER_LINK_MIN: usize = 4;
+
+/// Connections begun a second: the venue bounds attempts (300 in five minutes on spot, undocumented here) …
+pub const BINANCE_CONNECTS_PER_SECOND: u64 = 4;
+
+/// … and at once: the two of a small configuration do not wait for each other.
+pub const BINANCE_CONNECTS_BURST: u64 = 2;
+
+/// Age at which a connection is replaced: the venue cuts it at 24 hours, and attempts may fail.
+pub const BINANCE_ROTATE_AFTER_MS: u64 = 23 * 3_600_000;
+
+/// … earlier by up to this, drawn per connection, so that not all are replaced at once.
+pub const BINANCE_ROTATE_JITTER_MS: u64 = 1_800_000;
+
+/// The new connection has everything acknowledged and sends data for this long before the old one goes.
+pub const BINANCE_ROTATION_OVERLAP_MS: u64 = 3_000;
+
+/// A new connection that is not ready by then is given up; the old one stays.
+pub const BINANCE_ROTATION_DEADLINE_MS: u64 = 120_000;
+
+/// Pause before a rotation that failed is tried again; doubles each time …
+pub const BINANCE_ROTATION_RETRY_FIRST_MS: u64 = 60_000;
+
+/// … up to this, so that there are some more tries before the venue's cut.
+pub const BINANCE_ROTATION_RETRY_LAST_MS: u64 = 600_000;
+
+/// While two connections deliver the same streams, what one is ahead of the other waits this long for the
+/// other to close the gap; then it is a gap.
+pub const BINANCE_OVERLAP_WAIT_MS: u64 = 2_000;
+
+/// … and so many trades of one symbol at most; one more, and it is a gap at once.
+pub const BINANCE_OVERLAP_TRADES_MAX: usize = 512;
+
+/// A connection is made anew for single silent or unacknowledged streams at most this often: one dead
+/// symbol does not make all the others be subscribed again and again.
+pub const BINANCE_RENEW_INTERVAL_MS: u64 = 1_800_000;
+
+/// A stream that stays silent on a new connection too is asked for again this often.
+pub const BINANCE_STREAM_RETRY_MS: u64 = 300_000;
+
+/// Mark prices come every second: silent for this long (unless configured otherwise), a funding stream is
+/// stale.
+pub const BINANCE_FUNDING_SILENT_MS: u64 = 5_000;
+
+/// Hours between settlements of a contract that `fundingInfo` does not name (venue documentation).
+pub const BINANCE_FUNDING_HOURS: u32 = 8;
+
+/// First pause before `fundingInfo` is asked for again after a failure; doubles each time.
+pub const FUNDING_INFO_RETRY_FIRST_MS: u64 = 2_000;
+
+/// Longest pause before `fundingInfo` is asked for again (500 requests in five minutes are allowed).
+pub const FUNDING_INFO_RETRY_LAST_MS: u64 = 60_000;
+
+/// The instrument list is asked for anew this often: ticks and statuses change without a word.
+pub const INSTRUMENTS_REFRESH_MS: u64 = 3_600_000;
+
+/// … earlier by up to this, drawn each time.
+pub const INSTRUMENTS_REFRESH_JITTER_MS: u64 = 300_000;
+
+/// Between two requests for the list that listings announce there is at least this; what is announced
+/// meanwhile makes one more.
+pub const INSTRUMENTS_SPACING_MS: u64 = 10_000;
+
+/// A frame's time this far from the venue's clock as known is believed when a second one agrees.
+pub const VENUE_CLOCK_STEP_MS: u64 = 60_000;

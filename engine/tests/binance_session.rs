@@ -15,6 +15,9 @@ use support::{Bench, capture, settings};
 
 const EXCHANGE_INFO: &str = r#"{"rateLimits":[],"symbols":[{"symbol":"BTCUSDT","pair":"BTCUSDT","contractType":"PERPETUAL","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.10","minPrice":"1","maxPrice":"2"},{"filterType":"LOT_SIZE","stepSize":"0.001","minQty":"1","maxQty":"2"}]}]}"#;
 
+/// The second group's first slot: trades.
+const MARKET: u8 = 2;
+
 fn exchange_info() -> ExchangeInfo {
     rest_binance::exchange_info(&mut EXCHANGE_INFO.as_bytes().to_vec()).unwrap()
 }
@@ -127,7 +130,7 @@ fn subscribes_each_stream_on_its_own_route() {
         "{sent:?}"
     );
     assert!(sent[1].1.contains("btcusdt@aggTrade") && !sent[1].1.contains("depth"), "{sent:?}");
-    assert_eq!((sent[0].0, sent[1].0), (0, 1));
+    assert_eq!((sent[0].0, sent[1].0), (0, MARKET));
 }
 
 #[test]
@@ -183,10 +186,10 @@ fn a_broken_chain_is_told_at_once_and_never_served() {
 fn an_acknowledged_stream_that_stays_silent_is_down_and_asked_for_again() {
     let mut bench = subscribed();
     // The other connection lives, and so does this one: only these two streams are silent.
-    for _ in 0..110 {
+    for _ in 0..120 {
         bench.pass_ms(100);
         bench.message(0, r#"{"stream":"x@depth","data":{"e":"other","E":1,"s":"X"}}"#);
-        bench.message(1, r#"{"stream":"x@markPrice","data":{"e":"other","E":1,"s":"X"}}"#);
+        bench.message(MARKET, r#"{"stream":"x@markPrice","data":{"e":"other","E":1,"s":"X"}}"#);
     }
     let mut down = Vec::new();
     bench.drain(|record| {
@@ -242,6 +245,20 @@ fn after_a_reconnect_an_unbroken_chain_goes_on() {
 }
 
 #[test]
+fn after_a_reconnect_an_event_that_begins_before_the_chain_holds_all_that_came_after_it() {
+    let mut bench = live();
+    bench.close(0, 1);
+    bench.pass_ms(1000);
+    connect(&mut bench);
+    bench.records();
+    bench.message(0, &depth(6, 20, 5, r#"["100","5"]"#, ""));
+    assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Live, Reason::None)]);
+    // Of one connection each event has to begin where the last one ended.
+    bench.message(0, &depth(16, 30, 15, r#"["100","6"]"#, ""));
+    assert_eq!(statuses(&mut bench, Stream::Orderbook), [(State::Resyncing, Reason::SequenceBreak)]);
+}
+
+#[test]
 fn after_a_reconnect_with_a_loss_there_is_a_gap_and_a_snapshot() {
     let mut bench = live();
     bench.close(0, 1);
@@ -282,13 +299,17 @@ fn a_silent_connection_is_stale_then_made_anew() {
 }
 
 #[test]
-fn an_unacknowledged_subscription_makes_the_connection_anew() {
+fn an_unacknowledged_subscription_is_asked_for_again_and_then_the_connection_is_made_anew() {
     let mut bench = Bench::new(BinanceSession::new(settings(&["BTCUSDT"])));
     bench.with(Session::on_start);
     let request = bench.fetch().unwrap();
     bench.answer(request, Ok(Answer::BinanceInstruments(exchange_info())));
     bench.pass_ms(10);
     bench.with(|session, now, out| session.on_connected(0, 1, now, out));
+    bench.pass_ms(5_100);
+    let asked = bench.actions.iter().filter(|action| matches!(action, Action::Send { link: 0, .. })).count();
+    assert_eq!(asked, 2);
+    assert!(bench.take(|action| matches!(action, Action::Close { link: 0 }).then_some(())).is_none());
     bench.pass_ms(5_100);
     assert!(bench.take(|action| matches!(action, Action::Close { link: 0 }).then_some(())).is_some());
 }
@@ -297,9 +318,9 @@ fn an_unacknowledged_subscription_makes_the_connection_anew() {
 fn a_hole_in_trades_is_told_and_filled_once() {
     let mut bench = subscribed();
     bench.records();
-    bench.message(1, &agg_trade(100));
-    bench.message(1, &agg_trade(104));
-    bench.message(1, &agg_trade(104));
+    bench.message(MARKET, &agg_trade(100));
+    bench.message(MARKET, &agg_trade(104));
+    bench.message(MARKET, &agg_trade(104));
     let order: Vec<_> = bench.records().iter().map(|(kind, _)| *kind).collect();
     assert_eq!(order, [Kind::Trade, Kind::Gap, Kind::Trade], "the live trade is not held back");
     bench.pass_ms(10);
@@ -326,13 +347,13 @@ fn a_hole_in_trades_is_told_and_filled_once() {
 #[test]
 fn a_venue_that_numbers_anew_is_followed() {
     let mut bench = subscribed();
-    bench.message(1, &agg_trade(5_000_000));
-    bench.close(1, 1);
+    bench.message(MARKET, &agg_trade(5_000_000));
+    bench.close(MARKET, 1);
     bench.pass_ms(1000);
     connect(&mut bench);
     bench.records();
-    bench.message(1, &agg_trade(17));
-    bench.message(1, &agg_trade(18));
+    bench.message(MARKET, &agg_trade(17));
+    bench.message(MARKET, &agg_trade(18));
     let order: Vec<_> = bench.records().iter().map(|(kind, _)| *kind).collect();
     assert_eq!(order, [Kind::Gap, Kind::Trade, Kind::Trade]);
 }
@@ -340,8 +361,8 @@ fn a_venue_that_numbers_anew_is_followed() {
 #[test]
 fn trades_missed_in_an_outage_are_asked_for_without_waiting_for_the_next() {
     let mut bench = subscribed();
-    bench.message(1, &agg_trade(100));
-    bench.close(1, 1);
+    bench.message(MARKET, &agg_trade(100));
+    bench.close(MARKET, 1);
     bench.pass_ms(1000);
     connect(&mut bench);
     bench.records();
@@ -351,7 +372,7 @@ fn trades_missed_in_an_outage_are_asked_for_without_waiting_for_the_next() {
     let rows = r#"[{"a":101,"p":"1","q":"1","f":1,"l":1,"T":5,"m":false},{"a":102,"p":"1","q":"1","f":1,"l":1,"T":6,"m":false}]"#;
     let rows = rest_binance::agg_trades(&mut rows.as_bytes().to_vec()).unwrap();
     bench.answer(request, Ok(Answer::AggTrades(rows)));
-    bench.message(1, &agg_trade(103));
+    bench.message(MARKET, &agg_trade(103));
     let mut seen = Vec::new();
     bench.drain(|record| {
         if let Some(trade) = record.trade() {
@@ -366,9 +387,9 @@ fn trades_missed_in_an_outage_are_asked_for_without_waiting_for_the_next() {
 #[test]
 fn ids_and_times_at_the_end_of_their_range_break_nothing() {
     let mut bench = subscribed();
-    bench.message(1, &agg_trade(1).replace("1700000000000", &u64::MAX.to_string()));
-    bench.message(1, &agg_trade(u64::MAX));
-    bench.message(1, &agg_trade(u64::MAX));
+    bench.message(MARKET, &agg_trade(1).replace("1700000000000", &u64::MAX.to_string()));
+    bench.message(MARKET, &agg_trade(u64::MAX));
+    bench.message(MARKET, &agg_trade(u64::MAX));
     let mut seen = Vec::new();
     bench.drain(|record| {
         if let Some(trade) = record.trade() {

@@ -12,12 +12,18 @@
 //! Rules (venue documentation and nine recordings, 2022–2024): drop `u < L`; the first applied event has
 //! `pu <= L <= u`; after it every `pu` equals the previous `u`. Ids are shared by all symbols, so `U` says
 //! nothing. A background re-seed joins a second book the same way while the first stays live.
+//!
+//! While a connection is replaced, two deliver the same changes, cut into events differently. Sizes are
+//! absolute: an event `(pu, u]` of the other connection with `pu <= chain < u` holds every change after the
+//! chain, and those before it again with the size they have at `u`; so it leads to exactly the book at `u`.
+//! One that begins after the chain waits for the slower connection to get there.
 
 use super::event_buffer::EventBuffer;
 use crate::fetch::{FetchError, Priority};
 use crate::limits::{
-    BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS, RESEED_URGENT_INTERVAL_MS,
-    RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS, SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
+    BINANCE_OVERLAP_WAIT_MS, BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS,
+    RESEED_URGENT_INTERVAL_MS, RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS,
+    SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
@@ -29,6 +35,9 @@ use codec::venues::rest_binance::DepthSnapshot;
 use codec::words::{Reason, State, Stream, Venue};
 
 const STREAM: Stream = Stream::Orderbook;
+
+/// No connection: the next event comes by another one than the last.
+const NO_SOURCE: u8 = u8::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -106,6 +115,12 @@ pub struct BookSync {
     phase: Phase,
     /// `u` of the last event of the stream, applied or older than the snapshot; 0: none.
     chain_id: u64,
+    /// The connection by which that event came.
+    chain_source: u8,
+    /// Events of the other connection that begin after the chain: of which, and since when (monotonic ns).
+    ahead: EventBuffer,
+    ahead_source: u8,
+    ahead_since_mono_ns: u64,
     /// Update id at which the book stands.
     book_id: u64,
     /// Venue time of the last applied state, ms.
@@ -137,6 +152,10 @@ impl BookSync {
             book: Book::new(levels_max),
             phase: Phase::Cold,
             chain_id: 0,
+            chain_source: NO_SOURCE,
+            ahead: EventBuffer::default(),
+            ahead_source: NO_SOURCE,
+            ahead_since_mono_ns: 0,
             book_id: 0,
             book_ms: 0,
             events: EventBuffer::default(),
@@ -184,6 +203,8 @@ impl BookSync {
             self.chain_id = 0;
         }
         self.phase = Phase::Cold;
+        self.chain_source = NO_SOURCE;
+        self.ahead.release();
         self.events.release();
         self.fetch = Fetch::Idle;
         self.reseeding = false;
@@ -220,10 +241,22 @@ impl BookSync {
         }
     }
 
-    /// One depth event. The own book takes it first: a state that cannot be served is never published as live.
-    /// (That costs a depth event some 50 ns a level before it is published; quotes do not wait for it.)
-    pub fn on_depth(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+    /// One depth event; `overlap`: another connection delivers the stream as well. The own book takes it
+    /// first: a state that cannot be served is never published as live. (That costs a depth event some 50 ns
+    /// a level before it is published; quotes do not wait for it.)
+    pub fn on_depth(&mut self, depth: &Depth<'_>, overlap: bool, cx: &mut BookContext<'_>) -> BookEvent {
         self.state.touch(cx.now);
+        if overlap && self.waits_for_other(depth, cx) {
+            return BookEvent::Nothing;
+        }
+        let event = self.take(depth, cx);
+        if !self.ahead.is_empty() && self.phase == Phase::Live {
+            self.take_ahead(cx);
+        }
+        event
+    }
+
+    fn take(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
         if depth.unrepresentable > 0 {
             if self.phase == Phase::Cold && self.served_before {
                 cx.gap(Reason::Disconnect, self.first_missed(), depth.last_id);
@@ -232,7 +265,7 @@ impl BookSync {
         }
         match self.phase {
             Phase::Live => self.follow(depth, cx),
-            Phase::Cold if self.chain_id != 0 && depth.prev_id == self.chain_id && self.book_id != 0 => {
+            Phase::Cold if self.chain_id != 0 && self.book_id != 0 && self.continues(depth, cx.source) => {
                 self.phase = Phase::Live;
                 // Whether it is live again is told by what the event leads to.
                 match self.follow(depth, cx) {
@@ -251,9 +284,75 @@ impl BookSync {
         }
     }
 
+    /// Whether an event holds everything that came after the chain: see the module.
+    #[inline]
+    const fn continues(&self, depth: &Depth<'_>, source: u8) -> bool {
+        let other = source != self.chain_source;
+        depth.prev_id == self.chain_id
+            || (other && depth.prev_id < self.chain_id && self.chain_id < depth.last_id)
+    }
+
+    /// Of two connections one is ahead: its event is kept until the other has closed the gap.
+    fn waits_for_other(&mut self, depth: &Depth<'_>, cx: &BookContext<'_>) -> bool {
+        let begins_later = self.chain_id != 0 && depth.prev_id > self.chain_id;
+        if !begins_later || depth.unrepresentable > 0 {
+            return false;
+        }
+        match self.phase {
+            // The other one's events are being buffered, and this one's join them later.
+            Phase::Joining => cx.source != self.chain_source,
+            Phase::Cold => false,
+            Phase::Live => {
+                if self.ahead.is_empty() {
+                    self.ahead_source = cx.source;
+                    self.ahead_since_mono_ns = cx.now.mono_ns;
+                }
+                // What neither of them has is told when it has waited too long.
+                cx.source != self.ahead_source
+                    || self.ahead.last_id().is_some_and(|last| depth.last_id <= last)
+                    || self.ahead.push(depth)
+            }
+        }
+    }
+
+    /// What was ahead, as far as the chain has come to it.
+    #[cold]
+    fn take_ahead(&mut self, cx: &mut BookContext<'_>) {
+        let ahead = core::mem::take(&mut self.ahead);
+        let mut rest = EventBuffer::default();
+        let source = core::mem::replace(&mut cx.source, self.ahead_source);
+        ahead.for_each(|depth| {
+            if self.phase == Phase::Live
+                && (depth.last_id <= self.chain_id || self.continues(depth, cx.source))
+            {
+                self.follow(depth, cx);
+            } else {
+                // It came out of a buffer of the same size.
+                let _ = rest.push(depth);
+            }
+        });
+        cx.source = source;
+        if self.phase == Phase::Live {
+            self.ahead = rest;
+        }
+    }
+
+    /// The other connection is gone, or does not close the gap: what waited for it has lost its place.
+    pub fn end_overlap(&mut self, cx: &mut BookContext<'_>) {
+        let ahead = core::mem::take(&mut self.ahead);
+        if ahead.is_empty() || self.phase != Phase::Live {
+            return;
+        }
+        let source = core::mem::replace(&mut cx.source, self.ahead_source);
+        ahead.for_each(|depth| {
+            self.take(depth, cx);
+        });
+        cx.source = source;
+    }
+
     #[inline]
     fn follow(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
-        if depth.prev_id != self.chain_id {
+        if !self.continues(depth, cx.source) {
             if depth.last_id <= self.chain_id {
                 return BookEvent::Duplicate;
             }
@@ -262,6 +361,7 @@ impl BookSync {
             return event;
         }
         self.chain_id = depth.last_id;
+        self.chain_source = cx.source;
         if self.reseeding && !self.events.push(depth) {
             self.abandon_reseed();
         }
@@ -300,6 +400,7 @@ impl BookSync {
 
     fn start_joining(&mut self) {
         self.phase = Phase::Joining;
+        self.ahead.release();
         self.events.clear();
         self.fetch = Fetch::Idle;
         self.attempts = 0;
@@ -336,11 +437,12 @@ impl BookSync {
         if self.events.last_id().is_some_and(|last| depth.last_id <= last) {
             return BookEvent::Duplicate;
         }
-        if self.events.last_id().is_some_and(|last| last != depth.prev_id) {
+        if self.events.last_id().is_some() && !self.continues(depth, cx.source) {
             // A break inside the buffer: only what follows it can be joined.
             self.events.clear();
         }
         self.chain_id = depth.last_id;
+        self.chain_source = cx.source;
         if !self.events.push(depth) {
             self.events.clear();
             // A snapshot under way may be older than what comes next; the join will tell.
@@ -364,7 +466,8 @@ impl BookSync {
     /// A quote carries this update id: a book that does not reach it in time is stale.
     #[inline]
     pub fn on_quote_id(&mut self, update_id: u64, mono_ns: u64) {
-        self.quote_id = update_id;
+        // Of two connections the slower one tells what is known already.
+        self.quote_id = self.quote_id.max(update_id);
         if self.phase == Phase::Live && self.behind.is_none() && update_id > self.book_id {
             self.behind = Some((update_id, mono_ns));
         }
@@ -375,6 +478,10 @@ impl BookSync {
         let now = cx.now;
         if self.state.is_live() && self.is_behind(now) {
             self.set_state(State::Stale, Reason::BehindQuote, cx);
+        }
+        let waited_ns = now.mono_ns.saturating_sub(self.ahead_since_mono_ns);
+        if !self.ahead.is_empty() && waited_ns > ns_of_ms(BINANCE_OVERLAP_WAIT_MS) {
+            self.end_overlap(cx);
         }
         if self.wants_reseed(now) {
             self.reseeding = true;

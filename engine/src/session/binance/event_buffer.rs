@@ -1,4 +1,4 @@
-//! Depth events kept until a snapshot joins them: bounded, in one flat array of levels.
+//! Depth events kept until a snapshot, or another connection, joins them: bounded, in one flat array of levels.
 
 use crate::limits::{RESYNC_EVENTS_MAX, RESYNC_LEVELS_MAX};
 use codec::record::Level;
@@ -14,7 +14,7 @@ struct Event {
     end: usize,
 }
 
-/// Events of one unbroken chain, oldest first.
+/// Events of one unbroken chain, oldest first; each begins where the one before ended, or before that.
 #[derive(Debug, Default)]
 pub struct EventBuffer {
     events: Vec<Event>,
@@ -70,6 +70,31 @@ impl EventBuffer {
                 &self.levels[event.bids_start..event.asks_start],
                 &self.levels[event.asks_start..event.end],
             );
+        }
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Each event as it came, but for what is not kept: its names, its first id and its event time.
+    pub fn for_each(&self, mut take: impl FnMut(&Depth<'_>)) {
+        for event in &self.events {
+            take(&Depth {
+                stream: "",
+                symbol: "",
+                event_ms: event.transaction_ms,
+                transaction_ms: event.transaction_ms,
+                first_id: event.prev_id.saturating_add(1),
+                last_id: event.last_id,
+                prev_id: event.prev_id,
+                bids: &self.levels[event.bids_start..event.asks_start],
+                asks: &self.levels[event.asks_start..event.end],
+                unrepresentable: 0,
+                coin_margined: false,
+            });
         }
     }
 

@@ -1,10 +1,15 @@
-//! One Binance symbol: its book, its quote and its trades.
+//! One Binance symbol: its book, its quote, its trades, its candles and its funding.
 
 use super::VENUE;
 use super::book_sync::{BookContext, BookSync};
+use super::deadlines::Watch;
+use super::funding::FundingSync;
+use super::links::StreamName;
+use super::stream_states::At;
 use super::trade_sync::TradeSync;
 use crate::limits::QUOTE_BEHIND_BOOK_MS;
-use crate::publisher::Stamp;
+use crate::publisher::{Publisher, Stamp};
+use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use crate::session::{Link, Out};
 use codec::record::{GapBody, InstrumentBody, Level, MISSED_UNKNOWN, QuoteBody};
@@ -20,13 +25,27 @@ pub(super) struct Symbol {
     pub(super) name: String,
     /// Listed and not delisted, so that it is subscribed.
     pub(super) carried: bool,
+    /// Listed, but it does not trade at present: its silence is no fault.
+    pub(super) halted: bool,
+    /// Whether its streams, and its candles, have found a place on a connection.
+    pub(super) placed: Placed,
     pub(super) book: Option<Box<BookSync>>,
     pub(super) quote: Option<QuoteSync>,
     pub(super) trades: Option<Box<TradeSync>>,
-    /// When each stream was last acknowledged, monotonic ns; 0: not.
-    pub(super) acked_mono_ns: [u64; 4],
-    /// Asked for once more after its first-data deadline.
-    pub(super) asked_again: [bool; 4],
+    /// Told to be unknown or delisted.
+    pub(super) told_unknown: bool,
+    pub(super) candles: Option<Box<CandleSet>>,
+    pub(super) funding: Option<FundingSync>,
+    /// Of book, quotes and mark prices.
+    pub(super) watches: [Watch; 3],
+}
+
+/// What of a symbol has a place on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Everything but the candles.
+    pub(super) core: bool,
+    pub(super) candles: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +82,27 @@ impl Symbol {
         }
         if let Some(trades) = &mut self.trades {
             trades.state.set(out.publisher, (VENUE, instrument, Stream::Trades), (state, reason), now);
+        }
+        if let Some(funding) = &mut self.funding {
+            funding.state.set(out.publisher, (VENUE, instrument, Stream::Funding), (state, reason), now);
+        }
+        self.set_candles(state, reason, now, out);
+    }
+
+    pub(super) fn set_candles(&mut self, state: State, reason: Reason, now: Now, out: &mut Out<'_>) {
+        if let Some(candles) = &mut self.candles {
+            candles.state.set(out.publisher, (VENUE, self.instrument, Stream::Candles), (state, reason), now);
+        }
+    }
+
+    /// Only one connection delivers a stream from now on.
+    pub(super) fn end_overlap(&mut self, name: StreamName, at: At, publisher: &mut Publisher) {
+        match (name, &mut self.book, &mut self.trades) {
+            (StreamName::Depth, Some(book), _) => {
+                book.end_overlap(&mut at.book(self.instrument, publisher));
+            }
+            (StreamName::AggTrade, _, Some(trades)) => trades.end_overlap(publisher, at.now),
+            _ => {}
         }
     }
 

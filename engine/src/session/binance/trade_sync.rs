@@ -2,19 +2,22 @@
 //!
 //! Live trades are never held back: a hole is told by a gap, the live trade goes out, and what was missed
 //! follows with the backfill flag when REST gives it. What REST cannot give is told by a second gap.
+//! Only while a connection is replaced, and both deliver, a trade waits for those before it: the slower
+//! connection has them on its way.
 
 use crate::fetch::FetchError;
 use crate::limits::{
-    AGG_TRADES_PAGE, FILL_RANGES_MAX, FILL_RETRIES_MAX, FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS,
-    FILL_TRADES_MAX, TRADE_ID_STEP_BACK, TRADE_PROBE_AFTER_MS,
+    AGG_TRADES_PAGE, BINANCE_OVERLAP_TRADES_MAX, BINANCE_OVERLAP_WAIT_MS, FILL_RANGES_MAX, FILL_RETRIES_MAX,
+    FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS, FILL_TRADES_MAX, TRADE_ID_STEP_BACK, TRADE_PROBE_AFTER_MS,
 };
 use crate::publisher::{Publisher, Stamp};
 use crate::session::states::StreamState;
+use codec::decimal::{Price, Size};
 use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
 use codec::time::{Now, ns_of_ms};
 use codec::venues::binance::AggTrade;
 use codec::venues::rest_binance::AggTradeRow;
-use codec::words::{Reason, Stream, Venue};
+use codec::words::{Reason, Side, Stream, Venue};
 use std::collections::VecDeque;
 
 /// Ids that are missing, both ends included.
@@ -22,6 +25,21 @@ use std::collections::VecDeque;
 struct Missing {
     next_id: u64,
     last_id: u64,
+}
+
+/// A trade that is ahead of the slower of two connections.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    agg_id: u64,
+    value: Option<(Price, Size)>,
+    side: Side,
+    stamp: Stamp,
+}
+
+impl Ahead {
+    const fn new(trade: &AggTrade<'_>, stamp: &Stamp) -> Self {
+        Self { agg_id: trade.agg_id, value: trade.value, side: trade.side, stamp: *stamp }
+    }
 }
 
 /// Trades from this id on, to be asked for under this token.
@@ -51,6 +69,9 @@ pub struct TradeSync {
     probe_at_mono_ns: Option<u64>,
     /// The request under way asks for whatever came after this id.
     probing_after: Option<u64>,
+    /// In order of id, while two connections deliver; and since when the first waits, monotonic ns.
+    ahead: VecDeque<Ahead>,
+    ahead_since_mono_ns: u64,
     /// The stream's state.
     pub state: StreamState,
     /// Trades seen twice.
@@ -60,6 +81,8 @@ pub struct TradeSync {
 impl TradeSync {
     /// The connection is gone.
     pub fn on_link_lost(&mut self) {
+        // What waited is the newest of what was lost, and will be filled with the rest.
+        self.ahead.clear();
         self.reconnected = true;
         self.probe_at_mono_ns = None;
     }
@@ -71,8 +94,15 @@ impl TradeSync {
         }
     }
 
-    /// A trade off the wire.
-    pub fn on_trade(&mut self, trade: &AggTrade<'_>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    /// A trade off the wire; `overlap`: another connection delivers the stream as well.
+    pub fn on_trade(
+        &mut self,
+        trade: &AggTrade<'_>,
+        overlap: bool,
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) {
         self.state.touch(now);
         if self.reconnected
             && self.last_id.is_some_and(|last| trade.agg_id.saturating_add(TRADE_ID_STEP_BACK) < last)
@@ -85,6 +115,19 @@ impl TradeSync {
             self.probing_after = None;
             self.last_id = None;
         }
+        let trade = Ahead::new(trade, stamp);
+        if overlap && self.waits_for_other(&trade, now) {
+            return;
+        }
+        self.publish(&trade, publisher, now);
+        if !self.ahead.is_empty() {
+            self.publish_ahead(false, publisher, now);
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self, trade: &Ahead, publisher: &mut Publisher, now: Now) {
+        let stamp = &trade.stamp;
         if let Some(last) = self.last_id {
             if trade.agg_id <= last {
                 self.duplicates += 1;
@@ -103,6 +146,46 @@ impl TradeSync {
             }
             None => gap(publisher, stamp, Reason::Unrepresentable, trade.agg_id, trade.agg_id, now),
         }
+    }
+
+    /// Of two connections one is ahead: its trade is kept until the other has brought those before it.
+    fn waits_for_other(&mut self, trade: &Ahead, now: Now) -> bool {
+        let begins_later = self.last_id.is_some_and(|last| trade.agg_id > last && trade.agg_id - last > 1);
+        if !begins_later || self.reconnected || self.ahead.len() >= BINANCE_OVERLAP_TRADES_MAX {
+            return false;
+        }
+        if self.ahead.is_empty() {
+            self.ahead_since_mono_ns = now.mono_ns;
+        }
+        let at = self.ahead.partition_point(|other| other.agg_id < trade.agg_id);
+        if self.ahead.get(at).is_none_or(|other| other.agg_id != trade.agg_id) {
+            self.ahead.insert(at, *trade);
+        }
+        true
+    }
+
+    /// What was ahead, as far as the others have come to it; all of it, if nothing else will come.
+    #[cold]
+    fn publish_ahead(&mut self, all: bool, publisher: &mut Publisher, now: Now) {
+        while let Some(first) = self.ahead.front()
+            && (all || self.last_id.is_some_and(|last| first.agg_id <= last.saturating_add(1)))
+        {
+            let trade = *first;
+            self.ahead.pop_front();
+            self.publish(&trade, publisher, now);
+        }
+    }
+
+    /// Whether trades wait for the slower connection for too long.
+    #[must_use]
+    pub fn is_ahead_too_long(&self, now: Now) -> bool {
+        let waited_ns = now.mono_ns.saturating_sub(self.ahead_since_mono_ns);
+        !self.ahead.is_empty() && waited_ns > ns_of_ms(BINANCE_OVERLAP_WAIT_MS)
+    }
+
+    /// The other connection is gone, or does not bring them: what waited goes out, the hole before it told.
+    pub fn end_overlap(&mut self, publisher: &mut Publisher, now: Now) {
+        self.publish_ahead(true, publisher, now);
     }
 
     #[cold]

@@ -238,7 +238,7 @@ impl HyperliquidSession {
 
     /// The venue's clock now: what it showed last and the time since then, or else our own.
     fn venue_now_ms(&self, now: Now) -> u64 {
-        self.venue_clock.now_ms(now)
+        self.venue_clock.ms(now)
     }
 
     #[cold]
@@ -393,7 +393,7 @@ impl Session for HyperliquidSession {
                         continue;
                     };
                     venue_clock.on_running(&frame.row, now);
-                    let venue_ms = venue_clock.now_ms(now);
+                    let venue_ms = venue_clock.ms(now);
                     let symbol = &mut symbols[index];
                     if let Some(candles) = &mut symbol.candles {
                         let source = Self::candle_source(symbol.instrument, link, venue_ms, now, out);
