@@ -269,7 +269,10 @@ pub const CANDLE_FILL_PERIODS_MAX: usize = 5_000;
 pub const CANDLE_ROWS_PER_REQUEST: u32 = 99;
 
 /// Answers that change nothing before a close is left unconfirmed, and counted.
-pub const CANDLE_RETRIES_MAX: u32 = 6;
+pub const CANDLE_VAIN_ANSWERS_MAX: u32 = 6;
+
+/// Pause after the venue refused to answer for a symbol that it lists.
+pub const CANDLE_REFUSED_MS: u64 = 60_000;
 
 /// First pause before candles are asked for again; doubles each time.
 pub const CANDLE_RETRY_FIRST_MS: u64 = 1_000;
@@ -513,3 +516,7 @@ pub const INSTRUMENTS_SPACING_MS: u64 = 10_000;
 
 /// A frame's time this far from the venue's clock as known is believed when a second one agrees.
 pub const VENUE_CLOCK_STEP_MS: u64 = 60_000;
+
+/// Candles of the finest interval kept per interval that is made of them: as long as REST may be late with
+/// corrections. One that comes later still reaches the finest interval alone.
+pub const CANDLE_PARTS_KEPT: usize = 256;

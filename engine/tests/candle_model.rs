@@ -32,6 +32,7 @@ struct Said {
     closed: BTreeMap<(u32, u8, u64), Candle>,
     last: BTreeMap<(u32, u8), u64>,
     closes: usize,
+    opens: usize,
     revisions: usize,
     names: BTreeMap<u32, String>,
 }
@@ -50,7 +51,10 @@ impl Said {
         let follows = last.is_none_or(|last| interval.next_start_ms(last) == candle.start_ms);
         let place = (key.0, key.1, candle.start_ms);
         match (body.closed, body.revised) {
-            (0, _) => assert!(follows, "open before its turn: {interval} {candle:?} after {last:?}"),
+            (0, _) => {
+                self.opens += 1;
+                assert!(follows, "open before its turn: {interval} {candle:?} after {last:?}");
+            }
             (_, 0) => {
                 assert!(follows, "closed out of turn: {interval} {candle:?} after {last:?}");
                 assert!(self.closed.insert(place, candle).is_none(), "closed twice");
@@ -149,6 +153,8 @@ fn run<P: Protocol, S: Session>(
         said.revisions,
         desk.connects
     );
+    assert!(desk.connects > 10, "it was cut more often than that");
+    assert!(said.opens > 1_000 && said.closes >= 480);
     // The stream.
     let now_ms = desk.now_ms();
     for (&(instrument, interval, start_ms), candle) in &said.closed {
@@ -231,29 +237,42 @@ fn market(seed: u64) -> Config {
 fn hyperliquid(seed: u64, hours: u64, max_subscriptions: usize) {
     let venue = ByHand::hyperliquid(&market(seed), START_MS).unwrap();
     let symbols = venue.market().trading_symbols();
-    let session = HyperliquidSession::new(own_settings(&symbols, max_subscriptions), BookSources::Both);
+    let own = own_settings(&symbols, max_subscriptions);
+    let own = Settings { websocket_url: "wss://venue/ws".to_owned(), ..own };
+    let session = HyperliquidSession::new(own, BookSources::Both);
     let files = Stored::default();
     let kept = Box::new(MemoryFiles(Arc::clone(&files)));
     let desk = VirtualDesk::new(venue, session, Venue::Hyperliquid, &shape(&symbols, 1000), Some(kept));
     run(desk, Venue::Hyperliquid, &symbols, &files, seed, hours);
 }
 
+/// `CANDLE_SEEDS=n` runs more of them, `CANDLE_SEED=n` that one alone.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match number("CANDLE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CANDLE_SEEDS").unwrap_or(6),
+    }
+}
+
 #[test]
 fn hyperliquid_candles_are_true_in_stream_history_and_queries() {
-    for seed in [1, 2] {
+    for seed in seeds() {
         hyperliquid(seed, 2, 1000);
     }
 }
 
 #[test]
 fn hyperliquid_candles_made_of_the_finest_are_true_too() {
-    // Three symbols with three intervals want more than this.
-    hyperliquid(3, 2, 20);
+    for seed in seeds() {
+        // Three symbols with three intervals want more than this.
+        hyperliquid(100 + seed, 2, 20);
+    }
 }
 
 #[test]
 fn binance_candles_are_true_in_stream_history_and_queries() {
-    for seed in [1, 2] {
+    for seed in seeds() {
         let venue = ByHand::binance(&market(seed), START_MS).unwrap();
         let symbols = venue.market().trading_symbols();
         let session = BinanceSession::new(own_settings(&symbols, 1000));

@@ -3,7 +3,7 @@
 //! It begins with the first period seen from its start, or with what history knows of the one that runs.
 
 use super::{CandleContext, Saying};
-use crate::limits::CANDLE_PARTS_MAX;
+use crate::limits::{CANDLE_PARTS_KEPT, CANDLE_PARTS_MAX};
 use codec::candle::Candle;
 use codec::words::Interval;
 use std::collections::VecDeque;
@@ -17,10 +17,10 @@ pub struct Folded {
     next_ms: Option<u64>,
     /// What history knew of that period, and the end (exclusive) of what it covers.
     base: Option<(Candle, u64)>,
-    /// Closed parts of that period and the one before, oldest first.
+    /// Closed parts of that period and of those before, oldest first: they may be corrected late.
     parts: VecDeque<Candle>,
-    /// The period before: its start, and what was said of it.
-    last: Option<Candle>,
+    /// What was said of the periods before, as far back as the parts reach.
+    closed: VecDeque<Candle>,
     /// Corrections said.
     pub revisions: u64,
 }
@@ -36,8 +36,8 @@ impl Folded {
             part,
             next_ms: None,
             base: None,
-            parts: VecDeque::with_capacity(2 * parts as usize + 1),
-            last: None,
+            parts: VecDeque::with_capacity(CANDLE_PARTS_KEPT.max(2 * parts as usize + 1)),
+            closed: VecDeque::with_capacity(2 + CANDLE_PARTS_KEPT / parts.max(1) as usize),
             revisions: 0,
         })
     }
@@ -73,7 +73,7 @@ impl Folded {
             return;
         }
         self.parts.retain(|part| part.start_ms >= known_to_ms);
-        (self.next_ms, self.base, self.last) = (Some(start_ms), base, Some(*last));
+        (self.next_ms, self.base) = (Some(start_ms), base);
         self.advance(cx);
     }
 
@@ -120,11 +120,10 @@ impl Folded {
             let Some(candle) = self.fold(start_ms, None) else { return };
             self.base = None;
             self.next_ms = Some(next_ms);
-            self.last = Some(candle);
-            // Parts of this period stay: they may be corrected.
-            while self.parts.front().is_some_and(|part| part.start_ms < start_ms) {
-                self.parts.pop_front();
+            if self.closed.len() == self.closed.capacity() {
+                self.closed.pop_front();
             }
+            self.closed.push_back(candle);
             cx.publish(self.interval, &candle, Saying::Closed);
         }
     }
@@ -148,11 +147,13 @@ impl Folded {
         let Some(known) = self.parts.iter_mut().find(|known| known.start_ms == part.start_ms) else { return };
         *known = *part;
         let start_ms = self.interval.start_ms_of(part.start_ms);
-        let Some(last) = self.last.filter(|last| last.start_ms == start_ms) else { return };
-        // Its first parts may have gone into a base of which no parts are left; then they cannot be folded.
+        // Of a period whose first parts are in a base, or forgotten, only history knows better.
         let whole = self.parts.iter().any(|part| part.start_ms == start_ms);
-        if let Some(candle) = self.fold(start_ms, None).filter(|candle| whole && *candle != last) {
-            self.last = Some(candle);
+        let Some(place) = self.closed.iter().position(|one| whole && one.start_ms == start_ms) else {
+            return;
+        };
+        if let Some(candle) = self.fold(start_ms, None).filter(|candle| *candle != self.closed[place]) {
+            self.closed[place] = candle;
             self.revisions += 1;
             cx.publish(self.interval, &candle, Saying::Revised);
         }

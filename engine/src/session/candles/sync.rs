@@ -19,8 +19,8 @@ use super::{CandleContext, Saying};
 use crate::fetch::{FetchError, Priority};
 use crate::limits::{
     CANDLE_CONFIRM_AFTER_MS, CANDLE_FILL_PERIODS_MAX, CANDLE_GRACE_MS, CANDLE_HOLD_MS, CANDLE_MATURE_MS,
-    CANDLE_OWN_TRADES_WAIT_MS, CANDLE_RECENT_MAX, CANDLE_RECENT_MIN, CANDLE_RETRIES_MAX,
-    CANDLE_RETRY_FIRST_MS, CANDLE_RETRY_LAST_MS, CANDLE_ROWS_PER_REQUEST,
+    CANDLE_OWN_TRADES_WAIT_MS, CANDLE_RECENT_MAX, CANDLE_RECENT_MIN, CANDLE_REFUSED_MS,
+    CANDLE_RETRY_FIRST_MS, CANDLE_RETRY_LAST_MS, CANDLE_ROWS_PER_REQUEST, CANDLE_VAIN_ANSWERS_MAX,
 };
 use codec::candle::{Candle, CandleRow};
 use codec::decimal::Price;
@@ -91,10 +91,12 @@ pub struct CandleSync {
     event_ms: u64,
     /// Up to this period what was missed has been told.
     told_missed_ms: u64,
-    asked: Option<u64>,
+    /// The request under way, and the venue's time when it was wished for: its answer is no newer than that.
+    asked: Option<(u64, u64)>,
     next_token: u64,
     not_before_mono_ns: u64,
     retries: u32,
+    vain_answers: u32,
     /// Corrections said.
     pub revisions: u64,
     /// Closes that REST never confirmed.
@@ -128,6 +130,7 @@ impl CandleSync {
             next_token: 0,
             not_before_mono_ns: 0,
             retries: 0,
+            vain_answers: 0,
             revisions: 0,
             given_up: 0,
         }
@@ -246,37 +249,35 @@ impl CandleSync {
         own: Option<&OwnTrades>,
         cx: &mut CandleContext<'_>,
     ) {
-        if self.asked != Some(token) {
-            return;
-        }
-        self.asked = None;
+        let Some((_, asked_ms)) = self.asked.take_if(|(asked, _)| *asked == token) else { return };
         let before = (self.next_ms, self.unconfirmed);
         for row in rows {
-            let over = row.end_ms + CANDLE_MATURE_MS <= cx.venue_ms;
+            let over = row.end_ms + CANDLE_MATURE_MS <= asked_ms;
             let Some(next_ms) = self.next_ms.filter(|_| over) else { break };
+            let settled = self.is_settled(row.end_ms, asked_ms);
             if row.start_ms < next_ms {
-                self.confirm(row, cx);
+                self.confirm(row, settled, cx);
                 continue;
             }
             let Some(candle) = row.candle else { continue };
             self.skip_empty(row.start_ms, cx);
             if self.next_ms == Some(row.start_ms) {
-                self.close(candle, row.end_ms, self.is_settled(row.end_ms, cx), cx);
+                self.close(candle, row.end_ms, settled, cx);
                 self.release(cx);
             }
         }
         self.accept_omissions(rows);
         self.settle(own, false, cx);
         if before == (self.next_ms, self.unconfirmed) {
-            self.retry_later(None, cx);
+            self.on_vain_answer(cx);
         } else {
-            self.retries = 0;
+            (self.retries, self.vain_answers) = (0, 0);
         }
     }
 
-    /// Whether a REST row of a period that ended then is final.
-    fn is_settled(&self, end_ms: u64, cx: &CandleContext<'_>) -> bool {
-        self.finality == Finality::Marked || end_ms + CANDLE_CONFIRM_AFTER_MS <= cx.venue_ms
+    /// Whether a REST row of a period that ended then is final, as the venue stood at `asked_ms`.
+    fn is_settled(&self, end_ms: u64, asked_ms: u64) -> bool {
+        self.finality == Finality::Marked || end_ms + CANDLE_CONFIRM_AFTER_MS <= asked_ms
     }
 
     /// The venue leaves out periods without trades when it has later ones: those are flat.
@@ -305,33 +306,34 @@ impl CandleSync {
 
     /// REST did not answer.
     pub fn on_failed(&mut self, token: u64, error: &FetchError, cx: &mut CandleContext<'_>) {
-        if self.asked != Some(token) {
+        if self.asked.take_if(|(asked, _)| *asked == token).is_none() {
             return;
         }
-        self.asked = None;
         match error {
             FetchError::RateLimited { retry_after_ms } => {
                 self.not_before_mono_ns = cx.now.after_ms(*retry_after_ms);
             }
-            FetchError::Permanent { .. } => self.retry_later(Some(CANDLE_RETRY_LAST_MS), cx),
-            FetchError::Transient(_) | FetchError::Overflow => {
-                // An outage is no answer: it costs no retry.
-                self.retries = self.retries.min(CANDLE_RETRIES_MAX - 2);
-                self.retry_later(None, cx);
-            }
+            // Refusals and outages say nothing about the candles: they are asked for as long as it takes.
+            FetchError::Permanent { .. } => self.not_before_mono_ns = cx.now.after_ms(CANDLE_REFUSED_MS),
+            FetchError::Transient(_) | FetchError::Overflow => self.retry_later(cx),
         }
     }
 
-    fn retry_later(&mut self, delay_ms: Option<u64>, cx: &CandleContext<'_>) {
+    fn retry_later(&mut self, cx: &CandleContext<'_>) {
         let step_ms = (CANDLE_RETRY_FIRST_MS << self.retries.min(8)).min(CANDLE_RETRY_LAST_MS);
         self.retries += 1;
-        self.not_before_mono_ns = cx.now.after_ms(delay_ms.unwrap_or(step_ms));
-        if self.retries >= CANDLE_RETRIES_MAX && self.unconfirmed > 0 && !self.is_waiting(cx) {
-            // The venue answers, and has nothing to say about them.
+        self.not_before_mono_ns = cx.now.after_ms(step_ms);
+    }
+
+    /// An answer that changed nothing. After some the venue has nothing to say about what is not confirmed.
+    fn on_vain_answer(&mut self, cx: &CandleContext<'_>) {
+        self.retry_later(cx);
+        self.vain_answers += 1;
+        if self.vain_answers >= CANDLE_VAIN_ANSWERS_MAX && self.unconfirmed > 0 && !self.is_waiting(cx) {
             self.given_up += self.unconfirmed as u64;
             self.recent.iter_mut().for_each(|one| one.confirmed = true);
             self.unconfirmed = 0;
-            self.retries = 0;
+            (self.retries, self.vain_answers) = (0, 0);
         }
     }
 
@@ -363,7 +365,7 @@ impl CandleSync {
         let from = oldest.saturating_sub(CANDLE_RECENT_MIN / 2);
         let start_ms = self.recent.get(from).map_or(start_ms, |one| one.candle.start_ms.min(start_ms));
         self.next_token += 1;
-        self.asked = Some(self.next_token);
+        self.asked = Some((self.next_token, cx.venue_ms));
         let limit = CANDLE_ROWS_PER_REQUEST;
         let span_ms =
             self.interval.length_ms().map_or(u64::MAX, |length_ms| length_ms * u64::from(limit - 1));
@@ -410,9 +412,11 @@ impl CandleSync {
 
     /// Closes what can be closed, in order. `forced`: everything before what is held.
     fn settle(&mut self, own: Option<&OwnTrades>, forced: bool, cx: &mut CandleContext<'_>) {
+        self.release(cx);
         for _ in 0..CANDLE_FILL_PERIODS_MAX {
             let Some(next_ms) = self.next_ms else { return };
-            let before_held = self.held.is_some_and(|(held, _)| held.candle.start_ms > next_ms);
+            // What is held is of a later period than the open one, always.
+            let before_held = self.held.is_some();
             match self.verdict(next_ms, own, forced && before_held, cx) {
                 Verdict::Wait => return,
                 Verdict::Close { candle, end_ms, confirmed } => self.close(candle, end_ms, confirmed, cx),
@@ -526,12 +530,12 @@ impl CandleSync {
     }
 
     /// REST says what a closed period came to.
-    fn confirm(&mut self, row: &CandleRow, cx: &mut CandleContext<'_>) {
+    fn confirm(&mut self, row: &CandleRow, settled: bool, cx: &mut CandleContext<'_>) {
         let Some(place) = self.recent.iter().position(|one| one.candle.start_ms == row.start_ms) else {
             return;
         };
         let candle = row.candle.unwrap_or(self.recent[place].candle);
-        self.correct(place, &candle, self.is_settled(row.end_ms, cx), cx);
+        self.correct(place, &candle, settled, cx);
     }
 
     fn correct(&mut self, place: usize, candle: &Candle, confirmed: bool, cx: &mut CandleContext<'_>) {
