@@ -29,6 +29,7 @@ pub mod pace;
 pub mod settings;
 pub mod states;
 pub mod symbols;
+pub mod turns;
 pub mod venue_clock;
 
 /// Which of a venue's connections: a slot number, the `source` in record headers.

@@ -7,7 +7,6 @@ use super::links::LinkTrouble;
 use super::rotation::Rotation;
 use super::stream_states::At;
 use super::symbol::{Symbol, on_ticker};
-use super::turns::Turns;
 use super::universe::{FundingInfoFetch, Refresh};
 use crate::event::{Event, Severity};
 use crate::limits::{
@@ -21,6 +20,7 @@ use crate::session::pace::Pace;
 use crate::session::settings::Settings;
 use crate::session::states::VenueState;
 use crate::session::symbols::SymbolTable;
+use crate::session::turns::Turns;
 use crate::session::venue_clock::VenueClock;
 use crate::session::{Action, CloseCause, Generation, Link, Out};
 use codec::record::{GapBody, NO_INSTRUMENT};

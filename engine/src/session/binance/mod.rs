@@ -16,7 +16,6 @@ mod rotation;
 mod stream_states;
 mod symbol;
 mod trade_sync;
-mod turns;
 mod universe;
 
 use self::feed::Feed;

@@ -29,6 +29,7 @@ use super::pace::Pace;
 use super::settings::{Settings, SymbolChoice};
 use super::states::{StreamState, VenueState};
 use super::symbols::SymbolTable;
+use super::turns::Turns;
 use super::venue_clock::VenueClock;
 use super::{Action, CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use crate::event::{Event, Severity};
@@ -36,7 +37,7 @@ use crate::fetch::{Answer, Fetched, Query};
 use crate::limits::{
     BOOK_CHECK_INTERVAL_MS, CANDLE_TICK_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
     HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, INSTRUMENTS_RETRY_FIRST_MS,
-    INSTRUMENTS_RETRY_LAST_MS, LISTS_OLD_REFRESH_MS,
+    INSTRUMENTS_RETRY_LAST_MS, LISTS_OLD_REFRESH_MS, TICK_MS,
 };
 use crate::publisher::Stamp;
 use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
@@ -103,8 +104,8 @@ pub struct HyperliquidSession {
     instruments_known: bool,
     instruments_backoff: Backoff,
     instruments_at_mono_ns: Option<u64>,
-    next_check_mono_ns: u64,
-    next_candles_mono_ns: u64,
+    check_turns: Turns,
+    candle_turns: Turns,
     /// No connection is made anew for the sake of one stream before this.
     escalate_after_mono_ns: u64,
     /// Symbols by instrument number.
@@ -156,8 +157,8 @@ impl HyperliquidSession {
             instruments_known: false,
             instruments_backoff: Backoff::new(INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS),
             instruments_at_mono_ns: Some(0),
-            next_check_mono_ns: 0,
-            next_candles_mono_ns: 0,
+            check_turns: Turns::new(BOOK_CHECK_INTERVAL_MS, TICK_MS),
+            candle_turns: Turns::new(CANDLE_TICK_MS, TICK_MS),
             escalate_after_mono_ns: 0,
             by_instrument: HashMap::new(),
             venue_clock: VenueClock::default(),
@@ -504,20 +505,17 @@ impl Session for HyperliquidSession {
         }
         self.tick_links(now, out);
         self.tick_quarantine(now, out);
-        let check = now.mono_ns >= self.next_check_mono_ns;
-        if check {
-            self.next_check_mono_ns = now.after_ms(BOOK_CHECK_INTERVAL_MS);
-        }
-        let candles = now.mono_ns >= self.next_candles_mono_ns;
-        if candles {
-            self.next_candles_mono_ns = now.after_ms(CANDLE_TICK_MS);
-        }
         for index in 0..self.symbols.len() {
-            self.tick_book(index, check, now, out);
-            if check {
+            self.tick_book(index, now, out);
+        }
+        for slice in self.check_turns.advance(now) {
+            for index in self.check_turns.items(slice, self.symbols.len()) {
+                self.check_book(index, now, out);
                 self.tick_funding(index, now, out);
             }
-            if candles {
+        }
+        for slice in self.candle_turns.advance(now) {
+            for index in self.candle_turns.items(slice, self.symbols.len()) {
                 self.tick_candles(index, now, out);
             }
         }

@@ -31,7 +31,7 @@ impl HyperliquidSession {
                 // Quotes and trades alone may be quiet for long; the pong proves the connection.
                 u64::MAX / HYPERLIQUID_RECONNECT_FACTOR
             };
-            let stale_ms = self.settings.stale_after_ms.map_or(default_ms, |own| own.min(default_ms));
+            let stale_ms = self.settings.stale_after_ms.unwrap_or(default_ms);
             // However early its streams are to be called stale, a link is given time for its own beat.
             let reconnect_ms = stale_ms.max(default_ms).saturating_mul(HYPERLIQUID_RECONNECT_FACTOR);
             let limits = SilenceLimits { stale_ms, reconnect_ms };
@@ -111,7 +111,7 @@ impl HyperliquidSession {
         }
     }
 
-    pub(super) fn tick_book(&mut self, index: usize, check: bool, now: Now, out: &mut Out<'_>) {
+    pub(super) fn tick_book(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
         let symbol = &mut self.symbols[index];
         let instrument = symbol.instrument;
         let Some(book) = &mut symbol.book else { return };
@@ -133,19 +133,22 @@ impl HyperliquidSession {
             let of = (VENUE, instrument, Stream::Orderbook);
             book.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
         }
-        if !book.state.is_live() {
-            if check && symbol.carried {
-                self.retry_book(index, now, out);
-            }
-            return;
-        }
-        book.retried_mono_ns = 0;
-        let stamp = book.stamp(instrument, FRESH_LINK, now);
-        if check {
-            out.publisher.check(&stamp, book.fused.book());
-        }
-        if out.publisher.wants_snapshot(instrument) {
+        if book.state.is_live() && out.publisher.wants_snapshot(instrument) {
+            let stamp = book.stamp(instrument, FRESH_LINK, now);
             let _ = out.publisher.republish_snapshot(&stamp, book.fused.book());
+        }
+    }
+
+    /// Once a second: a live book is told for comparison, a dead one asked for again.
+    pub(super) fn check_book(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        let symbol = &mut self.symbols[index];
+        let Some(book) = &mut symbol.book else { return };
+        if book.state.is_live() {
+            book.retried_mono_ns = 0;
+            let stamp = book.stamp(symbol.instrument, FRESH_LINK, now);
+            out.publisher.check(&stamp, book.fused.book());
+        } else if symbol.carried {
+            self.retry_book(index, now, out);
         }
     }
 
