@@ -109,6 +109,15 @@ impl Core {
         };
         let Some(&first) = slots.iter().find(|slot| !is_ready(slot)) else { return Ok(()) };
         let instrument = self.replica.instrument(first);
+        if !instrument.is_carried() {
+            return Err(Refusal::new(
+                ErrorCode::UnknownSymbol,
+                format!(
+                    "{} is configured, but {} does not list it (any more): it has no candles",
+                    instrument.symbol, instrument.venue
+                ),
+            ));
+        }
         let others = slots.iter().filter(|slot| !is_ready(slot)).count() - 1;
         let whose = match others {
             0 => instrument.symbol.to_string(),

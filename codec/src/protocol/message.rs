@@ -363,7 +363,7 @@ pub fn fill(out: &mut Vec<u8>, names: &Names, times: Times, body: &FillBody) {
     out.extend_from_slice(b"\xa8trade_id");
     put_decimal_string(out, body.trade_id);
     out.extend_from_slice(b"\xa3fee");
-    pack::float(out, body.fee.to_f64());
+    pack::float_or_nil(out, (body.fee.raw() != NONE_I64).then(|| body.fee.to_f64()));
     out.extend_from_slice(b"\xabis_snapshot");
     pack::boolean(out, body.is_snapshot != 0);
     frame.end(out);

@@ -4,6 +4,7 @@
 use crate::limits::VENUE_CLOCK_STEP_MS;
 use codec::candle::CandleRow;
 use codec::time::Now;
+use codec::words::Interval;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -38,15 +39,31 @@ impl VenueClock {
         self.doubtful = None;
     }
 
+    /// Whether anything of the venue's time is known.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// A candle that runs came, of a venue whose frames have no time of their own: the clock stands within its
-    /// period, or hardly past it.
+    /// period. Where in it nobody knows, so the beginning is taken: late is better than early.
     #[inline]
-    pub fn on_running(&mut self, row: &CandleRow, now: Now) {
+    pub fn on_running(&mut self, interval: Interval, row: &CandleRow, now: Now) {
         let shown_ms = self.ms(now);
-        if shown_ms < row.start_ms {
+        let length_ms = interval.length_ms().unwrap_or(0);
+        let usual = if self.is_known() {
+            // The next period may begin a whole one early in a playback, and no more.
+            row.start_ms <= shown_ms.saturating_add(length_ms + VENUE_CLOCK_STEP_MS)
+        } else {
+            true
+        };
+        let outside = shown_ms < row.start_ms || shown_ms > row.end_ms.saturating_add(VENUE_CLOCK_STEP_MS);
+        if !usual {
+            self.on_step(row.start_ms, now);
+        } else if outside {
             self.newest = Some((row.start_ms, now.mono_ns));
-        } else if shown_ms > row.end_ms.saturating_add(VENUE_CLOCK_STEP_MS) {
-            self.newest = Some((row.end_ms, now.mono_ns));
+        } else if !self.is_known() {
+            self.newest = Some((shown_ms, now.mono_ns));
         }
     }
 
@@ -77,15 +94,20 @@ mod tests {
     }
 
     #[test]
-    fn a_running_candle_bounds_the_clock() {
+    fn a_running_candle_bounds_the_clock_and_never_makes_it_early() {
         let mut clock = VenueClock::default();
-        let row = CandleRow { start_ms: 60_000, end_ms: 119_999, candle: None };
-        clock.on_running(&row, at(0));
-        assert_eq!(clock.ms(at(0)), 119_999);
-        clock.on_running(&row, at(30_000));
-        assert_eq!(clock.ms(at(30_000)), 149_999, "somewhat late");
-        clock.on_running(&CandleRow { start_ms: 180_000, end_ms: 239_999, candle: None }, at(30_000));
-        assert_eq!(clock.ms(at(30_000)), 180_000);
+        let row = |start_ms| CandleRow { start_ms, end_ms: start_ms + 59_999, candle: None };
+        assert!(!clock.is_known());
+        clock.on_running(Interval::M1, &row(60_000), at(0));
+        assert_eq!(clock.ms(at(0)), 60_000, "the local clock was years ahead");
+        clock.on_running(Interval::M1, &row(60_000), at(80_000));
+        assert_eq!(clock.ms(at(80_000)), 140_000, "somewhat late");
+        clock.on_running(Interval::M1, &row(180_000), at(80_000));
+        assert_eq!(clock.ms(at(80_000)), 180_000);
+        clock.on_running(Interval::M1, &row(9_000_000_000), at(80_000));
+        assert_eq!(clock.ms(at(80_000)), 180_000, "nonsense");
+        clock.on_running(Interval::M1, &row(9_000_000_000), at(80_100));
+        assert_eq!(clock.ms(at(80_100)), 9_000_000_000, "twice is no nonsense");
     }
 
     #[test]

@@ -88,6 +88,10 @@ impl Feed {
 
     /// Ten times a second.
     pub(super) fn tick_candles(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        if !self.clock.is_known() {
+            // By the local clock a period might seem over that is not.
+            return;
+        }
         let at = self.at(0, now);
         let symbol = &mut self.symbols[index];
         let Some(candles) = symbol.candles.as_mut().filter(|_| symbol.carried) else { return };

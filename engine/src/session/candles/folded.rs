@@ -5,7 +5,7 @@
 use super::{CandleContext, Saying};
 use crate::limits::{CANDLE_PARTS_KEPT, CANDLE_PARTS_MAX};
 use codec::candle::Candle;
-use codec::words::Interval;
+use codec::words::{Interval, Reason};
 use std::collections::VecDeque;
 
 /// See the module.
@@ -19,8 +19,8 @@ pub struct Folded {
     base: Option<(Candle, u64)>,
     /// Closed parts of that period and of those before, oldest first: they may be corrected late.
     parts: VecDeque<Candle>,
-    /// What was said of the periods before, as far back as the parts reach.
-    closed: VecDeque<Candle>,
+    /// What was said of the periods before, as far back as the parts reach, each with what it began from.
+    closed: VecDeque<(Candle, Option<(Candle, u64)>)>,
     /// Corrections said.
     pub revisions: u64,
 }
@@ -55,20 +55,24 @@ impl Folded {
     }
 
     /// History's newest closed candle of this interval, and the fold of what came after it with its end.
-    pub fn on_seed(&mut self, last: &Candle, base: Option<(Candle, u64)>, cx: &mut CandleContext<'_>) {
+    /// `finest_ms`: start of the part that will be closed next, if that is known.
+    pub fn on_seed(
+        &mut self,
+        last: &Candle,
+        base: Option<(Candle, u64)>,
+        finest_ms: Option<u64>,
+        cx: &mut CandleContext<'_>,
+    ) {
         if self.is_ready() {
             return;
         }
         let start_ms = self.interval.next_start_ms(last.start_ms);
         let known_to_ms = base.map_or(start_ms, |(_, end_ms)| end_ms);
         // What is known has to reach the parts that came here.
-        let joins = self.parts.iter().find(|part| part.start_ms >= known_to_ms).map_or_else(
-            || {
-                self.parts.is_empty()
-                    || self.parts.back().is_some_and(|part| self.end_ms(part) == known_to_ms)
-            },
-            |part| part.start_ms == known_to_ms,
-        );
+        let joins = match self.parts.iter().find(|part| part.start_ms >= known_to_ms) {
+            Some(part) => part.start_ms == known_to_ms,
+            None => finest_ms.is_none_or(|finest_ms| finest_ms == known_to_ms),
+        };
         if !joins {
             return;
         }
@@ -80,7 +84,13 @@ impl Folded {
     /// A candle of the finest interval.
     pub(super) fn on_part(&mut self, part: &Candle, saying: Saying, cx: &mut CandleContext<'_>) {
         let start_ms = self.interval.start_ms_of(part.start_ms);
-        if self.next_ms.is_none() && part.start_ms == start_ms {
+        if saying != Saying::Revised && self.known_to_ms().is_some_and(|known_ms| part.start_ms > known_ms) {
+            // A part is missing: what is made of the others would be wrong. The next period begins anew.
+            cx.gap(Reason::SequenceBreak, 1);
+            (self.next_ms, self.base) = (None, None);
+            self.parts.clear();
+        }
+        if self.next_ms.is_none() && part.start_ms == start_ms && saying != Saying::Revised {
             // Seen from its first moment.
             self.parts.clear();
             self.next_ms = Some(start_ms);
@@ -88,7 +98,7 @@ impl Folded {
         match saying {
             Saying::Open => {
                 if self.next_ms == Some(start_ms)
-                    && let Some(candle) = self.fold(start_ms, Some(part))
+                    && let Some(candle) = self.fold(start_ms, self.base, Some(part))
                 {
                     cx.publish(self.interval, &candle, Saying::Open);
                 }
@@ -108,35 +118,38 @@ impl Folded {
     fn advance(&mut self, cx: &mut CandleContext<'_>) {
         while let Some(start_ms) = self.next_ms {
             let next_ms = self.interval.next_start_ms(start_ms);
-            let known_to_ms = self
-                .parts
-                .back()
-                .map(|part| self.end_ms(part))
-                .max(self.base.map(|(_, end_ms)| end_ms))
-                .unwrap_or(start_ms);
-            if known_to_ms < next_ms {
+            if self.known_to_ms().is_none_or(|known_ms| known_ms < next_ms) {
                 return;
             }
-            let Some(candle) = self.fold(start_ms, None) else { return };
-            self.base = None;
+            let base = self.base.take();
+            let Some(candle) = self.fold(start_ms, base, None) else { return };
             self.next_ms = Some(next_ms);
             if self.closed.len() == self.closed.capacity() {
                 self.closed.pop_front();
             }
-            self.closed.push_back(candle);
+            self.closed.push_back((candle, base));
             cx.publish(self.interval, &candle, Saying::Closed);
         }
+    }
+
+    /// The end (exclusive) of what is known without a hole since the start of the open period.
+    fn known_to_ms(&self) -> Option<u64> {
+        let start_ms = self.next_ms?;
+        let base_ms = self.base.map(|(_, end_ms)| end_ms);
+        let parts_ms = self.parts.back().map(|part| self.end_ms(part));
+        Some(start_ms.max(base_ms.unwrap_or(0)).max(parts_ms.unwrap_or(0)))
     }
 
     fn end_ms(&self, part: &Candle) -> u64 {
         self.part.next_start_ms(part.start_ms)
     }
 
-    /// The period's candle from what is known of it.
-    fn fold(&self, start_ms: u64, open_part: Option<&Candle>) -> Option<Candle> {
+    /// The period's candle from what is known of it: what it began from, its parts, and the one that is open.
+    fn fold(&self, start_ms: u64, base: Option<(Candle, u64)>, open_part: Option<&Candle>) -> Option<Candle> {
         let next_ms = self.interval.next_start_ms(start_ms);
-        let inside = |part: &&Candle| start_ms <= part.start_ms && part.start_ms < next_ms;
-        let base = self.base.map(|(candle, _)| candle).filter(|_| self.next_ms == Some(start_ms));
+        let from_ms = base.map_or(start_ms, |(_, end_ms)| end_ms);
+        let inside = |part: &&Candle| from_ms <= part.start_ms && part.start_ms < next_ms;
+        let base = base.map(|(candle, _)| candle);
         let mut parts = base.iter().chain(self.parts.iter().filter(inside)).chain(open_part);
         let mut candle = Candle { start_ms, ..*parts.next()? };
         parts.for_each(|part| candle.append(part));
@@ -147,13 +160,13 @@ impl Folded {
         let Some(known) = self.parts.iter_mut().find(|known| known.start_ms == part.start_ms) else { return };
         *known = *part;
         let start_ms = self.interval.start_ms_of(part.start_ms);
-        // Of a period whose first parts are in a base, or forgotten, only history knows better.
-        let whole = self.parts.iter().any(|part| part.start_ms == start_ms);
-        let Some(place) = self.closed.iter().position(|one| whole && one.start_ms == start_ms) else {
-            return;
-        };
-        if let Some(candle) = self.fold(start_ms, None).filter(|candle| *candle != self.closed[place]) {
-            self.closed[place] = candle;
+        let Some(place) = self.closed.iter().position(|(one, _)| one.start_ms == start_ms) else { return };
+        let (said, base) = self.closed[place];
+        // Of a period whose first parts are forgotten nothing better is known here.
+        let from_ms = base.map_or(start_ms, |(_, end_ms)| end_ms);
+        let whole = self.parts.front().is_some_and(|oldest| oldest.start_ms <= from_ms);
+        if let Some(candle) = self.fold(start_ms, base, None).filter(|candle| whole && *candle != said) {
+            self.closed[place].0 = candle;
             self.revisions += 1;
             cx.publish(self.interval, &candle, Saying::Revised);
         }

@@ -166,7 +166,8 @@ impl CandleSet {
             let CandleSource { publisher, venue, instrument, source, now, venue_ms } = from;
             let mut cx =
                 CandleContext { publisher, venue, instrument, source, now, venue_ms, folded: &mut [] };
-            self.folded[place].on_seed(last, base, &mut cx);
+            let finest_ms = self.series.first().and_then(CandleSync::next_ms);
+            self.folded[place].on_seed(last, base, finest_ms, &mut cx);
         }
     }
 

@@ -21,6 +21,7 @@ use crate::limits::{
     CANDLE_CONFIRM_AFTER_MS, CANDLE_FILL_PERIODS_MAX, CANDLE_GRACE_MS, CANDLE_HOLD_MS, CANDLE_MATURE_MS,
     CANDLE_OWN_TRADES_WAIT_MS, CANDLE_RECENT_MAX, CANDLE_RECENT_MIN, CANDLE_REFUSED_MS,
     CANDLE_RETRY_FIRST_MS, CANDLE_RETRY_LAST_MS, CANDLE_ROWS_PER_REQUEST, CANDLE_VAIN_ANSWERS_MAX,
+    VENUE_CLOCK_STEP_MS,
 };
 use codec::candle::{Candle, CandleRow};
 use codec::decimal::Price;
@@ -142,6 +143,12 @@ impl CandleSync {
         self.interval
     }
 
+    /// Start of the period that will be closed next, if anything is known.
+    #[must_use]
+    pub const fn next_ms(&self) -> Option<u64> {
+        self.next_ms
+    }
+
     /// Subscribed, when the venue's clock stood at `venue_ms`.
     pub const fn on_subscribed(&mut self, venue_ms: u64) {
         if !self.subscribed {
@@ -174,17 +181,21 @@ impl CandleSync {
             cx.gap(Reason::Unrepresentable, 1);
             return;
         };
+        if !self.is_sane(row, cx) {
+            cx.gap(Reason::Malformed, 1);
+            return;
+        }
         let next_ms = *self.next_ms.get_or_insert(row.start_ms);
-        let frame = Known { candle, end_ms: row.end_ms, generation: self.generation, closed };
+        let frame = Known { candle, end_ms: self.last_ms(row), generation: self.generation, closed };
         if row.start_ms < next_ms {
             self.on_late(&frame, cx);
             return;
         }
-        if event_ms < self.event_ms && !closed {
+        if event_ms < self.event_ms && !closed && self.event_ms <= cx.venue_ms + VENUE_CLOCK_STEP_MS {
             // By the other connection of a rotation.
             return;
         }
-        self.event_ms = self.event_ms.max(event_ms);
+        self.event_ms = event_ms;
         if row.start_ms > next_ms
             && let Some((held, _)) = self.held
             && held.candle.start_ms < row.start_ms
@@ -199,6 +210,22 @@ impl CandleSync {
             self.held = Some((frame, since));
         }
         self.settle(own, false, cx);
+    }
+
+    /// Whether a row can be of this interval, and not of a time that has not come.
+    fn is_sane(&self, row: &CandleRow, cx: &CandleContext<'_>) -> bool {
+        let aligned = !self.interval.is_aligned() || self.interval.start_ms_of(row.start_ms) == row.start_ms;
+        let ahead_ms = VENUE_CLOCK_STEP_MS + self.interval.length_ms().unwrap_or(0);
+        aligned && row.start_ms <= row.end_ms && row.start_ms <= cx.venue_ms.saturating_add(ahead_ms)
+    }
+
+    /// Last millisecond of a row's period: where periods begin at the venue's choice, its word for it.
+    fn last_ms(&self, row: &CandleRow) -> u64 {
+        if self.interval.is_aligned() {
+            self.interval.next_start_ms(row.start_ms) - 1
+        } else {
+            row.end_ms.min(self.interval.next_start_ms(row.start_ms))
+        }
     }
 
     /// A frame of the period that is open.
@@ -251,10 +278,11 @@ impl CandleSync {
     ) {
         let Some((_, asked_ms)) = self.asked.take_if(|(asked, _)| *asked == token) else { return };
         let before = (self.next_ms, self.unconfirmed);
-        for row in rows {
-            let over = row.end_ms + CANDLE_MATURE_MS <= asked_ms;
+        for row in rows.iter().filter(|row| row.start_ms <= row.end_ms) {
+            let end_ms = self.last_ms(row);
+            let over = end_ms.saturating_add(CANDLE_MATURE_MS) <= asked_ms;
             let Some(next_ms) = self.next_ms.filter(|_| over) else { break };
-            let settled = self.is_settled(row.end_ms, asked_ms);
+            let settled = self.is_settled(end_ms, asked_ms);
             if row.start_ms < next_ms {
                 self.confirm(row, settled, cx);
                 continue;
@@ -262,7 +290,7 @@ impl CandleSync {
             let Some(candle) = row.candle else { continue };
             self.skip_empty(row.start_ms, cx);
             if self.next_ms == Some(row.start_ms) {
-                self.close(candle, row.end_ms, settled, cx);
+                self.close(candle, end_ms, settled, cx);
                 self.release(cx);
             }
         }
@@ -277,7 +305,7 @@ impl CandleSync {
 
     /// Whether a REST row of a period that ended then is final, as the venue stood at `asked_ms`.
     fn is_settled(&self, end_ms: u64, asked_ms: u64) -> bool {
-        self.finality == Finality::Marked || end_ms + CANDLE_CONFIRM_AFTER_MS <= asked_ms
+        self.finality == Finality::Marked || end_ms.saturating_add(CANDLE_CONFIRM_AFTER_MS) <= asked_ms
     }
 
     /// The venue leaves out periods without trades when it has later ones: those are flat.
@@ -559,12 +587,10 @@ impl CandleSync {
     /// More periods were missed than can be closed one by one: what is older is told as lost.
     #[cold]
     fn give_up_the_past(&mut self, cx: &mut CandleContext<'_>) {
-        let (Some(mut next_ms), Some((held, _))) = (self.next_ms, self.held) else { return };
-        let mut missed = 0;
-        while next_ms < held.candle.start_ms {
-            next_ms = self.interval.next_start_ms(next_ms);
-            missed += 1;
-        }
+        let (Some(next_ms), Some((held, _))) = (self.next_ms, self.held) else { return };
+        let month_ms = 30 * 24 * 3_600_000;
+        let missed =
+            held.candle.start_ms.saturating_sub(next_ms) / self.interval.length_ms().unwrap_or(month_ms);
         cx.gap(Reason::VenueHistoryExhausted, missed);
         self.next_ms = Some(held.candle.start_ms);
         self.open = None;

@@ -393,7 +393,7 @@ impl Session for HyperliquidSession {
                         *unexpected += 1;
                         continue;
                     };
-                    venue_clock.on_running(&frame.row, now);
+                    venue_clock.on_running(interval, &frame.row, now);
                     let venue_ms = venue_clock.ms(now);
                     let symbol = &mut symbols[index];
                     if let Some(candles) = &mut symbol.candles {

@@ -218,6 +218,10 @@ impl HyperliquidSession {
     }
 
     pub(super) fn tick_candles(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
+        if !self.venue_clock.is_known() {
+            // By the local clock a period might seem over that is not.
+            return;
+        }
         let venue_ms = self.venue_now_ms(now);
         let symbol = &mut self.symbols[index];
         let instrument = symbol.instrument;
