@@ -107,7 +107,7 @@ impl Venue {
                 self.deaths += 1;
                 self.cut(link);
             }
-            if now % 500_000_000 == 0 {
+            if now.is_multiple_of(500_000_000) {
                 self.beat();
             }
         }

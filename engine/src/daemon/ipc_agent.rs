@@ -17,16 +17,21 @@ pub(super) struct IpcAgent {
     done: bool,
 }
 
+/// The server's ends of its rings.
+pub(super) struct IpcRings {
+    pub records: Consumer,
+    pub history: rtrb::Consumer<ipc::CandleHistory>,
+    pub candle_wishes: rtrb::Producer<ipc::CandleWish>,
+    pub interest: rtrb::Producer<ipc::Interest>,
+    pub events: rtrb::Producer<ipc::Event>,
+}
+
 impl IpcAgent {
-    /// A server on its socket.
+    /// A server on its socket, between these rings.
     pub fn new(
         mut clock: Clock,
         config: ipc::ServerConfig,
-        records: Consumer,
-        history: rtrb::Consumer<ipc::CandleHistory>,
-        candle_wishes: rtrb::Producer<ipc::CandleWish>,
-        interest: rtrb::Producer<ipc::Interest>,
-        events: rtrb::Producer<ipc::Event>,
+        rings: IpcRings,
         counters: Arc<ipc::Counters>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, ipc::IpcError> {
@@ -35,12 +40,12 @@ impl IpcAgent {
         let of_writes = RefCell::new(clock.clone());
         let wall_clock = Box::new(move || of_writes.borrow_mut().now().wall_ns);
         let outlets = ipc::Outlets {
-            events: Some(events),
-            interest: Some(interest),
-            candle_wishes: Some(candle_wishes),
+            events: Some(rings.events),
+            interest: Some(rings.interest),
+            candle_wishes: Some(rings.candle_wishes),
             counters,
         };
-        let server = ipc::Server::new(config, records, Some(history), outlets, wall_clock, now)?;
+        let server = ipc::Server::new(config, rings.records, Some(rings.history), outlets, wall_clock, now)?;
         Ok(Self { clock, server, stop, stopping: false, done: false })
     }
 }

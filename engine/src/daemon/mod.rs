@@ -25,7 +25,7 @@ use crate::ops::{EventSource, Ops};
 use crate::publisher::{Outlet, Publisher, Takes};
 use crate::url::Url;
 use codec::words::Venue;
-use ipc_agent::IpcAgent;
+use ipc_agent::{IpcAgent, IpcRings};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -172,11 +172,13 @@ impl Daemon {
         let ipc = IpcAgent::new(
             clock.clone(),
             wiring::server_config(config, run_id),
-            ipc_records,
-            rows,
-            wishes_in,
-            interest_in,
-            ipc_events_in,
+            IpcRings {
+                records: ipc_records,
+                history: rows,
+                candle_wishes: wishes_in,
+                interest: interest_in,
+                events: ipc_events_in,
+            },
             Arc::clone(&ipc_counters),
             Arc::clone(&stop_ipc),
         )?;

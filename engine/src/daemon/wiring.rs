@@ -59,7 +59,7 @@ pub(super) fn history_settings(config: &Config, seed: u64) -> HistorySettings {
         .map(|venue| HistoryVenue {
             venue: venue.venue,
             rest_url: venue.rest_url.clone(),
-            intervals: venue.intervals.iter().map(|&interval| (interval, count(interval) as u32)).collect(),
+            intervals: venue.intervals.iter().map(|&interval| (interval, count(interval))).collect(),
         })
         .collect();
     HistorySettings { candles_path: config.retention.candles_path.clone(), venues, seed }

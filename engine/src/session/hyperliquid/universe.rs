@@ -341,7 +341,7 @@ impl HyperliquidSession {
     /// What is subscribed of a symbol.
     fn channels_of(&self, symbol: usize, deep: bool) -> Vec<Carried> {
         let needs = self.needs();
-        let own_ctx = needs.ctx && !(self.plan.bulk_ctx && !self.symbols[symbol].spot);
+        let own_ctx = needs.ctx && (!self.plan.bulk_ctx || self.symbols[symbol].spot);
         let sole_book = needs.default && !needs.fast;
         let mut channels = Vec::new();
         let mut add = |wanted: bool, channel| {
