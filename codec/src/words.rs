@@ -163,8 +163,6 @@ words! {
         EmptyBook = 27 => "empty_book",
         /// The market has left the prices that the book's snapshot showed; a new one is awaited.
         HorizonExhausted = 28 => "horizon_exhausted",
-        /// Candles from before the start have not been loaded yet.
-        AwaitingHistory = 29 => "awaiting_history",
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One turn:
 //! ```text
-//!   stop asked? ─▶ ready connections, answers, wishes ─▶ ticks ─▶ poll ─▶ read and hand out ─▶ (again)
+//!   stop asked? ─▶ ready connections, answers, seeds, wishes ─▶ poll ─▶ read and hand out ─▶ ticks ─▶ (again)
 //! ```
 //! After each call of a session its actions are carried out, in order, before anything else happens.
 //!

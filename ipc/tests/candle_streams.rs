@@ -61,12 +61,12 @@ fn the_stream_has_what_is_new_and_marks_corrections() {
 fn a_subscription_begins_with_the_status_and_with_nothing_made_up() {
     let mut bench = bench();
     let mut peer = bench.connect();
-    bench.feed(|records| records.status(BTC, Stream::Candles, State::Warming, Reason::AwaitingHistory));
+    bench.feed(|records| records.status(BTC, Stream::Candles, State::Warming, Reason::AwaitingData));
     // Rows of which nobody knows whether they are the newest say nothing about the candle that runs.
     bench.history(BTC, Interval::H1, past(HOUR_S, NOW_S - 500 * HOUR_S, 10), false);
     let messages = peer.ask(&mut bench, &subscribe("1h"));
     assert_eq!(messages.len(), 2, "{messages:?}");
-    assert!(format!("{:?}", messages[1]).contains("awaiting_history"), "{messages:?}");
+    assert!(format!("{:?}", messages[1]).contains("awaiting_data"), "{messages:?}");
     // What the engine tells is there, loaded or not.
     bench.put(Interval::H1, candle(NOW_S, 1), false, false, 0);
     let mut late = bench.connect();
@@ -245,9 +245,9 @@ fn ages_and_states_of_the_stream() {
         let text = |name: &str| get(stream, name).as_str().unwrap().to_owned();
         (text("state"), text("reason"), get(stream, "age_ms").as_u64().unwrap())
     };
-    bench.feed(|records| records.status(BTC, Stream::Candles, State::Warming, Reason::AwaitingHistory));
+    bench.feed(|records| records.status(BTC, Stream::Candles, State::Warming, Reason::AwaitingData));
     bench.wait_ms(1000);
-    assert_eq!(report(&mut bench), ("warming".to_owned(), "awaiting_history".to_owned(), 1007));
+    assert_eq!(report(&mut bench), ("warming".to_owned(), "awaiting_data".to_owned(), 1007));
     bench.put(Interval::H1, candle(NOW_S, 1), false, false, 0);
     bench.feed(|records| records.live(BTC, Stream::Candles));
     bench.wait_ms(300);

@@ -5,7 +5,7 @@
 //!   REST   ──▶      ▲                    │
 //!   trades ──▶ OwnTrades                 └──▶ Folded (an interval made of the finest one) ──▶ Publisher
 //! ```
-//! Binance marks the closing frame, Hyperliquid marks nothing: [`sync`] tells what that means.
+//! Binance marks the closing frame, Hyperliquid marks nothing: `sync.rs` tells what that means.
 
 mod folded;
 mod own_trades;
