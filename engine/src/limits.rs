@@ -520,3 +520,21 @@ pub const VENUE_CLOCK_STEP_MS: u64 = 60_000;
 /// Candles of the finest interval kept per interval that is made of them: as long as REST may be late with
 /// corrections. One that comes later still reaches the finest interval alone.
 pub const CANDLE_PARTS_KEPT: usize = 256;
+
+// Candle history: answers without rows, and clocks that are wrong.
+
+/// After a load that brought nothing, or was refused, the series is asked for again after this long …
+pub const HISTORY_EMPTY_RETRY_MS: u64 = 60_000;
+
+/// … until so many in a row brought nothing: then it counts as complete as it stands …
+pub const HISTORY_EMPTY_ANSWERS_MAX: u32 = 3;
+
+/// … and is asked for this often from then on: a venue that refuses today may have rows tomorrow.
+pub const HISTORY_EMPTY_RETRY_SLOW_MS: u64 = 600_000;
+
+/// The local clock may be ahead of the venue's by this much without making a running candle a closed one, even
+/// where nothing is traded that shows the venue's time.
+pub const HISTORY_CLOCK_ERROR_MS: u64 = 3_600_000;
+
+/// What shows the venue's time to be ahead of the local clock by more than this is not believed.
+pub const HISTORY_CLOCK_BEHIND_MAX_MS: u64 = 86_400_000;

@@ -5,6 +5,7 @@
 //! few requests are on their way at a time, so that a wish never waits behind a long queue; a request that
 //! waits in the background when its symbol is wished for is asked again, urgently.
 
+use super::clock::{AskedAt, VenueClock};
 use super::outbox::{HistoryCounters, Outbox};
 use super::progress::Progress;
 use super::rows::Closed;
@@ -48,6 +49,7 @@ struct VenueState {
     /// Requests made so far.
     requests: u64,
     progress: Progress,
+    clock: VenueClock,
 }
 
 /// A request on its way.
@@ -57,7 +59,7 @@ struct Pending {
     job: u64,
     cursor_ms: u64,
     priority: Priority,
-    asked_ms: u64,
+    asked: AskedAt,
 }
 
 /// See the module.
@@ -93,6 +95,7 @@ impl HistoryCore {
             asked: 0,
             requests: 0,
             progress: Progress::new(venue),
+            clock: VenueClock::default(),
         };
         Self {
             venues: venues.into_iter().map(state).collect(),
@@ -123,6 +126,10 @@ impl HistoryCore {
             Kind::Candle => {
                 let (header, Some(body)) = (record.header(), record.candle()) else { return };
                 let Some(interval) = body.interval().filter(|_| body.closed == 1) else { return };
+                if let Some(venue) = self.venues.iter_mut().find(|state| Some(state.venue) == header.venue())
+                {
+                    venue.clock.prove(interval.next_start_ms(Candle::of_body(body).start_ms), now);
+                }
                 let closed = Closed { candle: Candle::of_body(body), revised: body.revised == 1 };
                 self.on_closed(header.instrument, interval, closed, now);
             }
@@ -218,11 +225,13 @@ impl HistoryCore {
         let Some(pending) = self.pending.remove(&fetched.request.token) else { return };
         let Pending { symbol: at, series: i, .. } = pending;
         self.stirred = true;
+        let mut clock = VenueClock::default();
         if let Some(venue) = self.venue_of(at) {
             let venue = &mut self.venues[venue];
             let count =
                 if pending.priority == Priority::Asked { &mut venue.asked } else { &mut venue.background };
             *count = count.saturating_sub(1);
+            clock = venue.clock;
         }
         let venue = self.symbols[at].venue;
         let series = &mut self.symbols[at].series[i];
@@ -239,7 +248,12 @@ impl HistoryCore {
                     return;
                 }
                 let Some(job) = series.job.take() else { return };
-                self.with(at, now, |symbol, world| symbol.on_rows(i, job, pending.asked_ms, world));
+                let newest_ms = job.rows.iter().map(|row| row.start_ms).max().unwrap_or(0);
+                let mature_ms = clock.mature_ms(pending.asked, newest_ms.max(series.known_to_ms()));
+                if let Some(venue) = self.venue_of(at) {
+                    self.venues[venue].clock.prove(newest_ms, now);
+                }
+                self.with(at, now, |symbol, world| symbol.on_rows(i, job, mature_ms, world));
             }
             // Asked twice: the other request counts.
             _ if !is_awaited => {}
@@ -264,12 +278,15 @@ impl HistoryCore {
                 return self.retry(at, i, 0, now);
             }
         }
-        series.job = None;
-        let subject = format!("{} {}", self.symbols[at].name, self.symbols[at].series[i].interval);
-        let detail = format!("HTTP {status}, code {code}: {message}");
-        let what = "candle history refused: it stays as it is";
-        self.out.tell(Severity::Warn, self.symbols[at].venue, what, &subject, &detail);
-        self.with(at, now, |symbol, world| symbol.give_up(i, world));
+        let Some(job) = series.job.take() else { return };
+        series.retry.reset();
+        if series.vain == 0 {
+            let subject = format!("{} {}", self.symbols[at].name, self.symbols[at].series[i].interval);
+            let detail = format!("HTTP {status}, code {code}: {message}");
+            let what = "candle history refused: it is asked for again later";
+            self.out.tell(Severity::Warn, self.symbols[at].venue, what, &subject, &detail);
+        }
+        self.with(at, now, |symbol, world| symbol.on_refused(i, job.part, world));
     }
 
     /// Asks again, after a pause and at least `after_ms`.
@@ -366,8 +383,8 @@ impl HistoryCore {
             limit: job.page_rows(symbol.venue, series.interval),
         };
         let (job, cursor_ms) = (job.id, job.cursor_ms);
-        let asked_ms = now.wall_ns / 1_000_000;
-        self.pending.insert(token, Pending { symbol: at, series: i, job, cursor_ms, priority, asked_ms });
+        let asked = self.venues[venue].clock.asked_at(now);
+        self.pending.insert(token, Pending { symbol: at, series: i, job, cursor_ms, priority, asked });
         let instrument = symbol.instrument;
         let request = FetchRequest { venue: symbol.venue, query, instrument, token, priority };
         self.out.requests.push_back(request);
@@ -408,12 +425,14 @@ impl HistoryCore {
         step: impl FnOnce(&mut Symbol, &mut World<'_>) -> R,
     ) -> R {
         let Some(venue) = self.venue_of(at) else { return R::default() };
+        let now_ms = self.venues[venue].clock.now_ms(now);
         let mut world = World {
             files: self.venues[venue].files.as_mut(),
             out: &mut self.out,
             counters: &self.counters,
             random: &mut self.random,
             now,
+            now_ms,
         };
         step(&mut self.symbols[at], &mut world)
     }

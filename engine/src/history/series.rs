@@ -10,7 +10,7 @@
 
 use super::file::SeriesName;
 use super::outbox::{HistoryCounters, Outbox};
-use super::rows::{self, Closed};
+use super::rows::{self, Agreement, Closed};
 use super::store::CandleFiles;
 use crate::event::Severity;
 use crate::fetch::Priority;
@@ -34,13 +34,11 @@ pub(super) struct Context<'a> {
     pub name: SeriesName<'a>,
     pub instrument: u32,
     pub now: Now,
+    /// The venue's time, as far as it is known.
+    pub now_ms: u64,
 }
 
 impl Context<'_> {
-    pub fn now_ms(&self) -> u64 {
-        self.now.wall_ns / 1_000_000
-    }
-
     pub fn tell(&mut self, severity: Severity, what: &'static str, detail: &str) {
         let subject = format!("{} {}", self.name.symbol, self.name.interval);
         self.out.tell(severity, self.name.venue, what, &subject, detail);
@@ -129,6 +127,10 @@ pub(super) struct Series {
     pub unsent: bool,
     /// The file holds a run that is too short to be all: it serves if nothing better comes.
     pub short_file: bool,
+    /// Loads in a row that brought nothing, or were refused.
+    pub vain: u32,
+    /// After such a load: not asked for before then.
+    pub again_at_ns: u64,
     file: FileState,
 }
 
@@ -153,6 +155,8 @@ impl Series {
             quiet: Backoff::new(HISTORY_SILENCE_MS, HISTORY_SILENCE_PAUSE_LAST_MS),
             unsent: false,
             short_file: false,
+            vain: 0,
+            again_at_ns: 0,
             file: FileState::default(),
         }
     }
@@ -169,6 +173,23 @@ impl Series {
     /// Whether a period that is not known has ended long enough ago to be fetched.
     pub fn is_behind(&self, now_ms: u64) -> bool {
         self.next_ms().is_some_and(|next| rows::end_ms(self.interval, next) + HISTORY_MATURE_MS <= now_ms)
+    }
+
+    /// Whether every period that is over is known.
+    pub fn is_current(&self, now_ms: u64) -> bool {
+        self.next_ms().is_none_or(|next| rows::end_ms(self.interval, next) > now_ms)
+    }
+
+    /// Whether a period ended so recently that a request for the newest rows is better made a little later.
+    pub fn is_settling(&self, now_ms: u64) -> bool {
+        self.interval.is_aligned() && now_ms < self.interval.start_ms_of(now_ms) + HISTORY_MATURE_MS
+    }
+
+    /// The end of the newest period known to be over.
+    pub fn known_to_ms(&self) -> u64 {
+        let live = self.live.iter().map(|closed| &closed.candle);
+        let newest = live.chain(self.held.last()).chain(self.last()).map(|row| row.start_ms).max();
+        newest.map_or(0, |start_ms| rows::end_ms(self.interval, start_ms))
     }
 
     /// Where a request for the tail starts: some rows that are known already are read again.
@@ -248,6 +269,7 @@ impl Series {
         self.short_file = false;
         self.at_origin = false;
         self.seeded = false;
+        (self.vain, self.again_at_ns) = (0, 0);
     }
 
     /// Makes a run all there is of this series.
@@ -265,7 +287,7 @@ impl Series {
         }
         self.recent = run.into();
         self.forget_connected();
-        self.expect_next(cx.now_ms());
+        self.expect_next(cx.now_ms);
     }
 
     /// Adds rows behind the last, for the file and the server.
@@ -292,7 +314,7 @@ impl Series {
             }
         }
         self.forget_connected();
-        self.expect_next(cx.now_ms());
+        self.expect_next(cx.now_ms);
     }
 
     fn forget_connected(&mut self) {
@@ -309,6 +331,12 @@ impl Series {
         self.quiet.reset();
     }
 
+    /// When to look whether the first period has ended unseen, where none has yet.
+    pub fn expect_first(&mut self, now_ms: u64) {
+        self.check_at_ms =
+            rows::end_ms(self.interval, self.interval.start_ms_of(now_ms)) + HISTORY_SILENCE_MS;
+    }
+
     /// A candle that the engine closed. The server knows it already.
     pub fn on_closed(&mut self, cx: &mut Context<'_>, closed: Closed) {
         let Closed { candle, revised } = closed;
@@ -323,8 +351,13 @@ impl Series {
                 self.check_at_ms = 0;
             }
             Some(next_ms) if candle.start_ms < next_ms => {
-                // REST may have been first with it; then the engine's own close is no news.
-                if revised && candle.start_ms >= self.first_ms {
+                // REST may have been first with it; then the engine's own close is no news, unless REST was so
+                // soon that it lacked the last trades.
+                let is_more = || {
+                    let known = self.recent.iter().rev().find(|known| known.start_ms == candle.start_ms);
+                    known.is_some_and(|known| rows::agreement(known, &candle) == Agreement::Outgrown)
+                };
+                if candle.start_ms >= self.first_ms && (revised || is_more()) {
                     self.save(cx, &[candle]);
                     self.push(cx, &[candle]);
                 }
@@ -368,12 +401,12 @@ impl Series {
             self.complete = true;
             cx.out.finish(cx.instrument, self.interval);
         }
-        self.expect_next(cx.now_ms());
+        self.expect_next(cx.now_ms);
     }
 
     /// After a request that brought nothing new.
     pub fn pause(&mut self, cx: &mut Context<'_>) {
-        self.check_at_ms = cx.now_ms() + self.quiet.next_ms(cx.random);
+        self.check_at_ms = cx.now_ms + self.quiet.next_ms(cx.random);
     }
 
     /// Appends to the file, with what could not be written before.

@@ -5,8 +5,11 @@ use super::outbox::{HistoryCounters, Outbox};
 use super::rows::{self, Agreement, AnswerRows, Closed, Cut};
 use super::series::{Context, Job, Part, Series, Stage};
 use super::store::CandleFiles;
+use super::whole::{finish_empty, tells_origin, whole};
 use crate::event::Severity;
-use crate::limits::{HISTORY_FOLD_ROWS_MAX, HISTORY_LEAD_ROWS, HISTORY_MATURE_MS, HISTORY_OVERLAP_ROWS};
+use crate::limits::{
+    HISTORY_EMPTY_ANSWERS_MAX, HISTORY_EMPTY_RETRY_MS, HISTORY_FOLD_ROWS_MAX, HISTORY_OVERLAP_ROWS,
+};
 use crate::session::CandleSeed;
 use crate::session::backoff::Random;
 use codec::candle::Candle;
@@ -21,6 +24,8 @@ pub(super) struct World<'a> {
     pub counters: &'a HistoryCounters,
     pub random: &'a mut Random,
     pub now: Now,
+    /// The venue's time, as far as it is known.
+    pub now_ms: u64,
 }
 
 /// Rows to be asked for.
@@ -49,7 +54,7 @@ pub(super) struct Symbol {
 
 impl Symbol {
     /// A series, the finest one if it is another, and what steps need.
-    fn parts<'a>(
+    pub(super) fn parts<'a>(
         &'a mut self,
         i: usize,
         world: &'a mut World<'_>,
@@ -65,6 +70,7 @@ impl Symbol {
             name,
             instrument: self.instrument,
             now: world.now,
+            now_ms: world.now_ms,
         };
         (series, before.first_mut(), context)
     }
@@ -73,7 +79,7 @@ impl Symbol {
     pub fn read(&mut self, world: &mut World<'_>) {
         for i in 0..self.series.len() {
             let (series, _, mut cx) = self.parts(i, world);
-            let oldest_ms = rows::oldest_ms(series.interval, series.retention as u64, cx.now_ms());
+            let oldest_ms = rows::oldest_ms(series.interval, series.retention as u64, cx.now_ms);
             series.read(&mut cx, oldest_ms);
         }
         self.fold_into_cold(world);
@@ -81,7 +87,7 @@ impl Symbol {
     }
 
     /// Gives series of which nothing is known what the finest makes of them.
-    fn fold_into_cold(&mut self, world: &World<'_>) {
+    pub(super) fn fold_into_cold(&mut self, world: &World<'_>) {
         let Some((finest, longer)) = self.series.split_first_mut() else { return };
         for series in longer.iter_mut().filter(|series| series.folded && series.stage == Stage::Cold) {
             extend_held(series, finest, world.counters);
@@ -100,6 +106,7 @@ impl Symbol {
         let want = match self.series[i].stage {
             Stage::Unread => None,
             Stage::Cold if self.series[i].folded && !self.finest_is_ready() => None,
+            Stage::Cold if world.now.mono_ns < self.series[i].again_at_ns => None,
             Stage::Cold => self.plan_whole(i, world),
             Stage::Known => self.advance_known(i, world),
         };
@@ -110,12 +117,13 @@ impl Symbol {
 
     /// All of a series, or all that lies before what was folded.
     fn plan_whole(&mut self, i: usize, world: &mut World<'_>) -> Option<Want> {
+        let venue = self.venue;
         let (series, finest, mut cx) = self.parts(i, world);
-        let mut start_ms = rows::oldest_ms(series.interval, series.retention as u64, cx.now_ms());
-        let mut end_ms = series.interval.start_ms_of(cx.now_ms());
+        let mut start_ms = rows::oldest_ms(series.interval, series.retention as u64, cx.now_ms);
+        let mut end_ms = series.interval.start_ms_of(cx.now_ms);
         if let Some(finest) = finest.filter(|_| series.folded) {
             extend_held(series, finest, cx.counters);
-            if finest.at_origin {
+            if finest.at_origin && tells_origin(venue) {
                 // The venue has nothing older of this symbol.
                 start_ms = start_ms.max(series.interval.start_ms_of(finest.first_ms));
             }
@@ -128,23 +136,25 @@ impl Symbol {
             }
             end_ms = first.start_ms - 1;
         }
-        // The first periods may have had no trades: what they were worth is known from before.
-        let lead_ms = rows::oldest_ms(series.interval, HISTORY_LEAD_ROWS, start_ms);
-        Some(Want { part: Part::Whole, start_ms: lead_ms, end_ms })
+        Some(whole(series.interval, start_ms, end_ms))
     }
 
     fn advance_known(&mut self, i: usize, world: &mut World<'_>) -> Option<Want> {
         let trading = self.trading;
         let (series, _, mut cx) = self.parts(i, world);
-        let now_ms = cx.now_ms();
+        let now_ms = cx.now_ms;
+        let oldest_ms = rows::oldest_ms(series.interval, series.retention as u64, now_ms);
+        let end_ms = series.interval.start_ms_of(now_ms);
+        if series.complete && series.vain > 0 && cx.now.mono_ns >= series.again_at_ns {
+            return Some(whole(series.interval, oldest_ms, end_ms));
+        }
         if series.recent.is_empty() {
             if !series.complete {
-                series.finish(&mut cx);
-                for closed in std::mem::take(&mut series.live) {
-                    series.on_closed(&mut cx, closed);
-                }
+                finish_empty(series, &mut cx);
+                return None;
             }
-            return None;
+            let is_due = series.vain == 0 && trading && now_ms >= series.check_at_ms;
+            return is_due.then(|| whole(series.interval, oldest_ms, end_ms));
         }
         series.connect(&mut cx);
         if series.complete && now_ms < series.check_at_ms {
@@ -167,24 +177,35 @@ impl Symbol {
             }
         }
         let (series, _, cx) = self.parts(i, world);
-        let now_ms = cx.now_ms();
-        let oldest_ms = rows::oldest_ms(series.interval, series.retention as u64, now_ms);
+        if !series.complete {
+            let too_early =
+                series.is_settling(now_ms) || (series.live.is_empty() && !series.is_behind(now_ms));
+            if too_early || cx.now.mono_ns < series.again_at_ns {
+                return None;
+            }
+        }
         if series.next_ms().is_none_or(|next| next < oldest_ms) {
             // Nothing known is still kept.
             series.forget();
             return None;
         }
-        let end_ms = series.interval.start_ms_of(now_ms);
         Some(Want { part: Part::Tail, start_ms: series.tail_start_ms()?, end_ms })
     }
 
     /// Whether nothing is missing now; then the series is complete.
     fn is_up_to_date(&mut self, i: usize, world: &mut World<'_>) -> bool {
         let (series, _, mut cx) = self.parts(i, world);
-        if series.stage != Stage::Known || !series.live.is_empty() || series.is_behind(cx.now_ms()) {
+        if series.stage != Stage::Known || !series.live.is_empty() || series.is_behind(cx.now_ms) {
             return false;
         }
-        if !series.complete && series.hand_over(&mut cx) {
+        if series.complete {
+            return true;
+        }
+        if !series.is_current(cx.now_ms) {
+            // The engine may begin with the period after it, and nobody would have it.
+            return false;
+        }
+        if series.hand_over(&mut cx) {
             series.finish(&mut cx);
         }
         true
@@ -208,29 +229,55 @@ impl Symbol {
     /// Tells the engine where a series stands, once that is known.
     fn seed(&mut self, i: usize, world: &mut World<'_>) {
         let series = &self.series[i];
-        let ready = series.complete && series.stage == Stage::Known && !series.seeded;
-        if !ready || (series.folded && !self.finest_is_ready()) {
+        if !series.complete || series.stage != Stage::Known || series.seeded {
             return;
         }
+        let mut base = None;
+        if series.folded {
+            if !self.finest_is_ready() {
+                return;
+            }
+            let has_ended = series.next_ms().is_some_and(|start_ms| {
+                self.series[0].next_ms() >= Some(rows::end_ms(series.interval, start_ms))
+            });
+            if has_ended {
+                // Nobody closes it in the engine yet.
+                self.fold_tail(i, world);
+            }
+            match self.base(i, world.now_ms) {
+                Some(known) => base = known,
+                None => return,
+            }
+        }
+        let series = &mut self.series[i];
         let Some(last) = series.last().copied() else { return };
-        let base = if series.folded { self.base(i) } else { None };
         let interval = series.interval;
+        series.seeded = true;
         let (venue, instrument) = (self.venue, self.instrument);
         world.out.seeds.push_back(CandleSeed { venue, instrument, interval, last, base });
-        self.series[i].seeded = true;
     }
 
-    /// What the finest rows make of the period after the last one of a longer series, if none is missing.
-    fn base(&self, i: usize) -> Option<(Candle, u64)> {
+    /// What the finest rows make of the running period of a longer series, and the end of what they cover;
+    /// `Some(None)`: nothing of it is over yet. `None`: it has begun, and not all of it is known.
+    fn base(&self, i: usize, now_ms: u64) -> Option<Option<(Candle, u64)>> {
         let (finest, series) = (&self.series[0], &self.series[i]);
         let start_ms = series.next_ms()?;
-        let end_ms = rows::end_ms(series.interval, start_ms);
-        let pieces =
-            || finest.recent.iter().filter(move |row| row.start_ms >= start_ms && row.start_ms < end_ms);
+        if !finest.is_current(now_ms) {
+            return None;
+        }
+        let known_to_ms = finest.next_ms().unwrap_or(0);
+        if known_to_ms <= start_ms {
+            return (now_ms < rows::end_ms(finest.interval, start_ms)).then_some(None);
+        }
+        if known_to_ms >= rows::end_ms(series.interval, start_ms) {
+            // It is over.
+            return None;
+        }
+        let pieces = || finest.recent.iter().skip_while(move |row| row.start_ms < start_ms);
         let first_ms = pieces().next()?.start_ms;
         // A listing may begin in the middle of a period.
         let is_whole = first_ms == start_ms || (finest.at_origin && finest.first_ms == first_ms);
-        if is_whole { rows::fold_part(pieces(), finest.interval, start_ms) } else { None }
+        if is_whole { rows::fold_part(pieces(), finest.interval, start_ms).map(Some) } else { None }
     }
 
     /// Lets go of rows that nothing will be made of.
@@ -258,45 +305,14 @@ impl Symbol {
         self.trim();
     }
 
-    /// All pages of a request have come; `asked_ms` is when the last was asked for.
-    pub fn on_rows(&mut self, i: usize, job: Job, asked_ms: u64, world: &mut World<'_>) {
-        let mature_ms = asked_ms.saturating_sub(HISTORY_MATURE_MS);
+    /// All pages of a request have come; what ended by `mature_ms` is final in them.
+    pub fn on_rows(&mut self, i: usize, job: Job, mature_ms: u64, world: &mut World<'_>) {
         let answer = AnswerRows { rows: job.rows, until_ms: job.end_ms, mature_ms };
         match job.part {
             Part::Whole => self.on_whole(i, job.start_ms, &answer, world),
             Part::Tail => self.on_tail(i, job.start_ms, &answer, world),
         }
         self.trim();
-    }
-
-    fn on_whole(&mut self, i: usize, start_ms: u64, answer: &AnswerRows, world: &mut World<'_>) {
-        let (series, finest, mut cx) = self.parts(i, world);
-        let finest = finest.filter(|_| series.folded);
-        if let Some(finest) = &finest {
-            extend_held(series, finest, cx.counters);
-        }
-        let held = std::mem::take(&mut series.held);
-        let digest = rows::digest(series.interval, &held, answer, &series.live);
-        let fetched = digest.run.len().saturating_sub(held.len());
-        cx.counters.rows_fetched.fetch_add(fetched as u64, Relaxed);
-        tell_cut(&mut cx, digest.cut);
-        match digest.run.first() {
-            None => series.fall_back(&mut cx),
-            Some(first) => {
-                // Where no calendar says when periods start, the first may start later than asked for.
-                let slack_ms = if series.interval.is_aligned() {
-                    0
-                } else {
-                    rows::end_ms(series.interval, start_ms) - start_ms
-                };
-                let began = first.start_ms > start_ms + slack_ms
-                    || finest.is_some_and(|finest| finest.at_origin && first.start_ms <= finest.first_ms);
-                series.install(&mut cx, digest.run, began && digest.cut.is_none());
-            }
-        }
-        if i == 0 {
-            self.fold_into_cold(world);
-        }
     }
 
     fn on_tail(&mut self, i: usize, start_ms: u64, answer: &AnswerRows, world: &mut World<'_>) {
@@ -310,6 +326,9 @@ impl Symbol {
         }
         let known: Vec<Candle> =
             series.recent.iter().filter(|row| row.start_ms >= start_ms).copied().collect();
+        if !series.complete {
+            (series.vain, series.again_at_ns) = (0, 0);
+        }
         let digest = rows::digest(series.interval, &known, answer, &series.live);
         tell_cut(&mut cx, digest.cut);
         let run = digest.run;
@@ -355,18 +374,22 @@ impl Symbol {
         }
     }
 
-    /// The venue will not give what was asked for: the series is what is known of it.
-    pub fn give_up(&mut self, i: usize, world: &mut World<'_>) {
-        let (series, _, mut cx) = self.parts(i, world);
-        if series.stage != Stage::Known {
-            let held = std::mem::take(&mut series.held);
-            if held.is_empty() {
-                series.fall_back(&mut cx);
-            } else {
-                series.install(&mut cx, held, false);
-            }
+    /// The venue will not give what was asked for.
+    pub fn on_refused(&mut self, i: usize, part: Part, world: &mut World<'_>) {
+        if part == Part::Whole {
+            return self.on_vain(i, world);
         }
-        if series.hand_over(&mut cx) {
+        let (series, _, mut cx) = self.parts(i, world);
+        if !series.complete {
+            series.vain += 1;
+            if series.vain < HISTORY_EMPTY_ANSWERS_MAX {
+                series.again_at_ns = cx.now.after_ms(HISTORY_EMPTY_RETRY_MS);
+                return;
+            }
+            if !series.hand_over(&mut cx) {
+                return;
+            }
+            series.vain = 0;
             series.finish(&mut cx);
         }
         series.pause(&mut cx);
@@ -374,7 +397,7 @@ impl Symbol {
 }
 
 /// Adds whole periods made of the finest rows to those that wait for older ones.
-fn extend_held(series: &mut Series, finest: &Series, counters: &HistoryCounters) {
+pub(super) fn extend_held(series: &mut Series, finest: &Series, counters: &HistoryCounters) {
     let from_ms = series.held.last().map_or(0, |last| series.interval.next_start_ms(last.start_ms));
     let pieces = finest.recent.iter().skip_while(|piece| piece.start_ms < from_ms);
     let run = rows::fold(pieces, finest.interval, series.interval);
@@ -407,7 +430,7 @@ fn is_foreign(series: &Series, start_ms: u64, answer: &AnswerRows) -> bool {
     silent > 0 && agreeing == 0
 }
 
-fn tell_cut(cx: &mut Context<'_>, cut: Option<Cut>) {
+pub(super) fn tell_cut(cx: &mut Context<'_>, cut: Option<Cut>) {
     let (what, start_ms) = match cut {
         Some(Cut::Unrepresentable(start_ms)) => {
             ("candle with more digits than are carried: history ends there", start_ms)

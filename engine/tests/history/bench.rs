@@ -117,6 +117,9 @@ pub struct Instrument {
 /// What a request fails with; `None`: it does not.
 pub type Script = Box<dyn FnMut(&FetchRequest, u64) -> Option<FetchError>>;
 
+/// Which requests are answered without a row.
+pub type Silence = Box<dyn FnMut(&FetchRequest, u64) -> bool>;
+
 /// See the module.
 pub struct Bench {
     pub market: Market,
@@ -133,6 +136,10 @@ pub struct Bench {
     /// Whether the engine closes candles: of (instrument, interval, start).
     pub closes: Box<dyn FnMut(u32, Interval, u64) -> bool>,
     pub script: Script,
+    /// Of (request, time).
+    pub empty: Silence,
+    /// The local clock is ahead of the venues' by so much.
+    pub ahead_ms: i64,
     queues: Vec<(Venue, Queue)>,
     /// Weight a minute, the same at both venues, instead of the usual.
     budget: Option<u32>,
@@ -162,6 +169,8 @@ impl Bench {
             requests: Vec::new(),
             closes: Box::new(|_, _, _| true),
             script: Box::new(|_, _| None),
+            empty: Box::new(|_, _| false),
+            ahead_ms: 0,
             queues: vec![
                 (Venue::Hyperliquid, Queue::new(Venue::Hyperliquid, 1000, 1)),
                 (Venue::Binance, Queue::new(Venue::Binance, 1800, 1)),
@@ -182,6 +191,11 @@ impl Bench {
 
     pub fn now_ms(&self) -> u64 {
         self.now.wall_ns / 1_000_000
+    }
+
+    /// Now, by the local clock.
+    fn local(&self) -> Now {
+        Now { wall_ns: self.now.wall_ns.saturating_add_signed(self.ahead_ms * 1_000_000), ..self.now }
     }
 
     /// The same files, another run: so much later.
@@ -208,7 +222,7 @@ impl Bench {
         let body = InstrumentBody::new(InstrumentKind::Perp, status, name, name, "USDC").unwrap();
         let header = Header::of(Kind::Instrument, venue, Stream::Candles, number);
         let mut builder = RecordBuilder::new();
-        self.core.on_record(builder.fixed(header, &body), self.now);
+        self.core.on_record(builder.fixed(header, &body), self.local());
         number
     }
 
@@ -227,7 +241,7 @@ impl Bench {
         let venue = self.instruments[instrument as usize].venue;
         let header = Header::of(Kind::Candle, venue, Stream::Candles, instrument);
         let mut builder = RecordBuilder::new();
-        self.core.on_record(builder.fixed(header, &candle.body(interval, true, revised)), self.now);
+        self.core.on_record(builder.fixed(header, &candle.body(interval, true, revised)), self.local());
         // The server has it from the engine.
         let served = self.served.entry((instrument, interval)).or_default();
         if served.complete_ms.is_some() {
@@ -267,6 +281,9 @@ impl Bench {
                     .all(|pair| { history.interval.next_start_ms(pair[0].start_ms) == pair[1].start_ms }),
                 "a hole inside {history:?}"
             );
+            if let Some(last) = history.candles.last() {
+                assert!(history.interval.next_start_ms(last.start_ms) <= now_ms, "it runs: {last:?}");
+            }
             if let (Some(first), Some((last, _)), None) =
                 (history.candles.first(), served.rows.last_key_value(), served.complete_ms)
             {
@@ -279,7 +296,14 @@ impl Bench {
                 served.complete_ms = Some(now_ms);
             }
         }
+        let finest = self.intervals[0].0;
         for seed in out.seeds.drain(..) {
+            let start_ms = seed.interval.next_start_ms(seed.last.start_ms);
+            let until_ms = finest.start_ms_of(now_ms);
+            if self.ahead_ms == 0 && seed.interval.is_made_of(finest) {
+                let base = seed.base.map_or((start_ms, start_ms), |(base, end_ms)| (base.start_ms, end_ms));
+                assert_eq!(base, (start_ms, until_ms), "{seed:?}");
+            }
             self.seeds.insert((seed.instrument, seed.interval), seed);
         }
         self.events.extend(out.events.drain(..));
@@ -336,9 +360,10 @@ impl Bench {
             let _ = queue.settle(&reply, asked, self.now);
             let outcome = match failure {
                 Some(error) => Err(error),
+                None if (self.empty)(&request, now_ms) => Ok(Answer::Candles(Vec::new())),
                 None => Ok(Answer::Candles(self.rows_of(&request))),
             };
-            self.core.on_fetched(Fetched { request, outcome }, self.now);
+            self.core.on_fetched(Fetched { request, outcome }, self.local());
         }
     }
 
@@ -361,7 +386,7 @@ impl Bench {
     pub fn step(&mut self) {
         self.close_what_ended();
         self.answer();
-        while self.core.work(self.now) > 0 {
+        while self.core.work(self.local()) > 0 {
             self.take_out();
         }
         self.take_out();

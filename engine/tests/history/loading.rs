@@ -262,7 +262,7 @@ fn the_background_is_only_a_few_requests_deep() {
 }
 
 #[test]
-fn failures_are_tried_again_and_refusals_are_not() {
+fn failures_are_tried_again_at_once_and_refusals_later() {
     let mut bench = Bench::new(Market::new(9), &SMALL, Memory::default(), START_MS);
     bench.symbols(Venue::Binance, 8);
     let mut tries: HashMap<u32, u32> = HashMap::new();
@@ -279,7 +279,7 @@ fn failures_are_tried_again_and_refusals_are_not() {
             _ => None,
         }
     });
-    bench.load(120_000);
+    bench.load(500_000);
     for one in &bench.instruments {
         if [4, 5].contains(&one.number) {
             assert!(bench.rows(one.number, Interval::M15).is_empty());
@@ -289,10 +289,10 @@ fn failures_are_tried_again_and_refusals_are_not() {
             }
         }
     }
-    assert_eq!(bench.told("refused"), 6);
+    assert_eq!((bench.told("refused"), bench.told("no candle history")), (6, 6));
     let asked = |instrument| bench.requests.iter().filter(|request| request.instrument == instrument).count();
-    assert_eq!(asked(4), 3, "one for each series");
-    assert_eq!(asked(5), 12);
+    assert_eq!(asked(4), 9, "three for each series");
+    assert_eq!(asked(5), 36);
     // What the engine closes from now on is kept all the same.
     bench.run(QUARTER_MS);
     assert_eq!(bench.files.rows(Venue::Binance, "SYM4", Interval::M15).len(), 1);

@@ -5,6 +5,7 @@
 mod bench_net;
 
 mod bench;
+mod doubt;
 mod files;
 mod keeping;
 mod loading;

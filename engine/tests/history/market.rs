@@ -25,6 +25,8 @@ pub struct Market {
     pub shift_ms: u64,
     /// A candle that starts then has too many digits.
     pub unrepresentable_ms: Option<u64>,
+    /// Nothing is traded in between.
+    pub quiet_ms: (u64, u64),
 }
 
 struct Quarter {
@@ -38,7 +40,7 @@ struct Quarter {
 
 impl Market {
     pub fn new(seed: u64) -> Self {
-        Self { seed, listed: None, shift_ms: 0, unrepresentable_ms: None }
+        Self { seed, listed: None, shift_ms: 0, unrepresentable_ms: None, quiet_ms: (0, 0) }
     }
 
     fn noise(&self, symbol: &str, quarter: u64, salt: u64) -> u64 {
@@ -56,7 +58,11 @@ impl Market {
 
     /// What was traded in a quarter; `None`: nothing.
     fn quarter(&self, symbol: &str, quarter: u64) -> Option<Quarter> {
-        if quarter * QUARTER_MS < self.begins_ms(symbol) || self.noise(symbol, quarter, 0).is_multiple_of(5) {
+        let is_quiet = (self.quiet_ms.0..self.quiet_ms.1).contains(&(quarter * QUARTER_MS));
+        if is_quiet
+            || quarter * QUARTER_MS < self.begins_ms(symbol)
+            || self.noise(symbol, quarter, 0).is_multiple_of(5)
+        {
             return None;
         }
         let part = |salt| (self.noise(symbol, quarter, salt) % 1_000_000) as i64 + 10_000_000;
@@ -143,7 +149,10 @@ impl Market {
             let end_ms = interval.next_start_ms(start_ms);
             let running = end_ms > now_ms;
             // The running one holds what has been traded so far, and a little of the present quarter.
-            let traded = if running {
+            let is_quiet = (self.quiet_ms.0..self.quiet_ms.1).contains(&now_ms);
+            let traded = if running && is_quiet {
+                self.made_of(symbol, start_ms, now_ms / QUARTER_MS * QUARTER_MS)
+            } else if running {
                 let so_far = now_ms / QUARTER_MS * QUARTER_MS;
                 let mut candle = self
                     .made_of(symbol, start_ms, so_far.max(start_ms))
