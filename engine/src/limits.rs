@@ -520,3 +520,15 @@ pub const VENUE_CLOCK_STEP_MS: u64 = 60_000;
 /// Candles of the finest interval kept per interval that is made of them: as long as REST may be late with
 /// corrections. One that comes later still reaches the finest interval alone.
 pub const CANDLE_PARTS_KEPT: usize = 256;
+
+/// When two Hyperliquid connections die within this time of each other, the network fell: nothing is concluded
+/// about what was subscribed on either.
+pub const HYPERLIQUID_SAME_FALL_MS: u64 = 1_000;
+
+/// Nothing is sent for this long after the venue said that messages were too many, or subscriptions while some
+/// were tried: others at the same address use up its limits, too.
+pub const HYPERLIQUID_LIMIT_REST_MS: u64 = 20_000;
+
+/// A list that was asked for so many times in a row without a good answer is left as it is until the next
+/// regular time.
+pub const LIST_RETRIES_MAX: u32 = 8;
