@@ -538,3 +538,15 @@ pub const HISTORY_CLOCK_ERROR_MS: u64 = 3_600_000;
 
 /// What shows the venue's time to be ahead of the local clock by more than this is not believed.
 pub const HISTORY_CLOCK_BEHIND_MAX_MS: u64 = 86_400_000;
+
+/// When two Hyperliquid connections die within this time of each other, the network fell: nothing is concluded
+/// about what was subscribed on either.
+pub const HYPERLIQUID_SAME_FALL_MS: u64 = 1_000;
+
+/// Nothing is sent for this long after the venue said that messages were too many, or subscriptions while some
+/// were tried: others at the same address use up its limits, too.
+pub const HYPERLIQUID_LIMIT_REST_MS: u64 = 20_000;
+
+/// A list that was asked for so many times in a row without a good answer is left as it is until the next
+/// regular time.
+pub const LIST_RETRIES_MAX: u32 = 8;

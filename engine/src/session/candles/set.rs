@@ -51,6 +51,8 @@ pub struct CandleSet {
     finality: Finality,
     /// Streams acknowledged, by place.
     acked: u32,
+    /// Streams that are left out for now, by place.
+    refused: u32,
     /// Intervals somebody wants, by number.
     wanted: u32,
 }
@@ -66,7 +68,7 @@ impl CandleSet {
         };
         let own =
             (has_trades && finality == Finality::Unmarked).then(|| OwnTrades::new(streamed.iter().copied()));
-        Self { state: StreamState::new(), series, folded, own, finality, acked: 0, wanted: 0 }
+        Self { state: StreamState::new(), series, folded, own, finality, acked: 0, refused: 0, wanted: 0 }
     }
 
     /// Another share between streamed and folded intervals, before anything is subscribed.
@@ -136,12 +138,25 @@ impl CandleSet {
         }
     }
 
-    /// The stream of an interval is acknowledged; whether all are now.
+    /// The stream of an interval is acknowledged; whether all are now that are not left out.
     pub fn on_subscribed(&mut self, interval: Interval, venue_ms: u64) -> bool {
         let Some(place) = self.place(interval) else { return false };
         self.series[place].on_subscribed(venue_ms);
         self.acked |= 1 << place;
-        self.acked.count_ones() as usize == self.series.len()
+        self.refused &= !(1 << place);
+        self.is_served()
+    }
+
+    /// The stream of an interval is left out, until it is acknowledged; whether all others are.
+    pub fn on_refused(&mut self, interval: Interval) -> bool {
+        let Some(place) = self.place(interval) else { return false };
+        self.refused |= 1 << place;
+        self.acked &= !self.refused;
+        self.is_served()
+    }
+
+    fn is_served(&self) -> bool {
+        self.acked != 0 && (self.acked | self.refused).count_ones() as usize == self.series.len()
     }
 
     /// The stream of an interval is gone.

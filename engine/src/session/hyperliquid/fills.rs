@@ -105,6 +105,17 @@ impl FillSync {
     }
 }
 
+/// A frame's fills, oldest first: snapshots come newest first (venue), live ones in their order.
+pub fn in_order<'a, 'f>(
+    fills: &'a [UserFill<'f>],
+    is_snapshot: bool,
+) -> impl Iterator<Item = &'a UserFill<'f>> {
+    let times = fills.first().zip(fills.last());
+    let turned = is_snapshot && times.is_some_and(|(first, last)| first.time_ms > last.time_ms);
+    let last = fills.len().wrapping_sub(1);
+    (0..fills.len()).map(move |place| &fills[if turned { last - place } else { place }])
+}
+
 fn key(fill: &UserFill<'_>) -> (u64, u64, u64) {
     (fill.time_ms, fill.tid, fill.oid)
 }

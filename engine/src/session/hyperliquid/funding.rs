@@ -19,6 +19,8 @@ pub struct FundingSync {
     pub state: StreamState,
     /// Acknowledged at this monotonic time, ns; 0: not.
     pub acked_mono_ns: u64,
+    /// Asked for again since it fell silent, at this monotonic time, ns; 0: not.
+    pub retried_mono_ns: u64,
 }
 
 impl FundingSync {

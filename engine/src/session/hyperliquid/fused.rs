@@ -119,6 +119,11 @@ impl FusedBook {
         }
     }
 
+    /// Whether fast frames are all there is from now on.
+    pub const fn set_fast_is_whole(&mut self, fast_is_whole: bool) {
+        self.fast_is_whole = fast_is_whole;
+    }
+
     /// The book.
     #[must_use]
     pub const fn book(&self) -> &Book<TimedLevel> {

@@ -5,10 +5,11 @@
 //!   Unasked ───────▶ Due ───────────────▶ Done
 //!      ▲              │ too late: sent once more, then the connection is made anew
 //!      │ cleared      │ the connection died right after it
-//!      └── Suspect ◀──┘──────── condemned ──▶ Out
+//!      └── Suspect ◀──┘──────── condemned ──▶ Condemned
 //! ```
 //! A bad subscription kills the connection within a second (measured, 2026-07 and 2026-09): what was not
 //! acknowledged then is suspect, left out here, and tried on a connection of its own (see [`super::quarantine`]).
+//! What the venue has no room for, or never acknowledges, is left out until the lists are asked for again.
 
 use crate::limits::{
     ACK_DEADLINE_MS, HYPERLIQUID_FATAL_WITHIN_MS, HYPERLIQUID_PING_MS, HYPERLIQUID_PONG_DEADLINE_MS,
@@ -111,14 +112,37 @@ enum Ack {
     Done,
 }
 
+/// Whether a subscription is made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is.
+    Fine,
+    /// It may have killed a connection: tried elsewhere first.
+    Suspect,
+    /// It has, or was refused: what is told of it stands.
+    Condemned,
+    /// Left out until [`LinkState::readmit`]: what is told of it stands.
+    Out,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     carried: Carried,
     ack: Ack,
-    /// It may have killed a connection: tried elsewhere first.
-    suspect: bool,
-    /// It has: what is told of it stands.
-    condemned: bool,
+    standing: Standing,
+    /// Connections in a row that were given up for want of its acknowledgement.
+    timeouts: u8,
+}
+
+impl Entry {
+    const fn is_wanted(&self) -> bool {
+        matches!(self.standing, Standing::Fine | Standing::Suspect)
+    }
+
+    /// Asked twice, and not acknowledged in time.
+    const fn is_late(&self, now: Now) -> bool {
+        matches!(self.ack, Ack::Due { deadline_mono_ns, tries: 2.. } if now.mono_ns >= deadline_mono_ns)
+    }
 }
 
 /// What is wrong with a link.
@@ -147,6 +171,8 @@ pub struct LinkState {
     last_asked_mono_ns: u64,
     next_ping_mono_ns: u64,
     pong_due_mono_ns: Option<u64>,
+    /// Nothing is sent before this.
+    rests_until_mono_ns: u64,
 }
 
 impl LinkState {
@@ -160,6 +186,7 @@ impl LinkState {
             last_asked_mono_ns: 0,
             next_ping_mono_ns: 0,
             pong_due_mono_ns: None,
+            rests_until_mono_ns: 0,
         }
     }
 
@@ -169,10 +196,22 @@ impl LinkState {
         self.life.link()
     }
 
-    /// What it carries by place, the condemned apart.
+    /// What it carries by place, apart from what is condemned or left out.
     #[must_use]
     pub fn carried_at(&self, place: usize) -> Option<Carried> {
-        self.entries.get(place).filter(|entry| !entry.condemned).map(|entry| entry.carried)
+        self.entries.get(place).filter(|entry| entry.is_wanted()).map(|entry| entry.carried)
+    }
+
+    /// Whether it carries anything, apart from what is condemned or left out.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.entries.iter().any(Entry::is_wanted)
+    }
+
+    /// Whether it has this, subscribed or not.
+    #[must_use]
+    pub fn holds(&self, carried: Carried) -> bool {
+        self.entries.iter().any(|entry| entry.carried == carried)
     }
 
     /// How much it carries.
@@ -181,15 +220,9 @@ impl LinkState {
         self.entries.len()
     }
 
-    /// Whether it carries nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Adds a subscription; it is sent with the next drive.
     pub fn add(&mut self, carried: Carried) {
-        self.entries.push(Entry { carried, ack: Ack::Unasked, suspect: false, condemned: false });
+        self.entries.push(Entry { carried, ack: Ack::Unasked, standing: Standing::Fine, timeouts: 0 });
     }
 
     /// Takes everything off, and is due for a new connection at once.
@@ -201,14 +234,30 @@ impl LinkState {
 
     /// Takes off what belongs to a symbol, and ends it at the venue.
     pub fn remove_symbol(&mut self, symbol: usize, names: &Names<'_>, actions: &mut VecDeque<Action>) {
+        self.remove_where(|carried| carried.symbol == symbol, names, actions);
+    }
+
+    /// Takes off what is meant, and ends it at the venue.
+    pub fn remove_where(
+        &mut self,
+        is_meant: impl Fn(Carried) -> bool,
+        names: &Names<'_>,
+        actions: &mut VecDeque<Action>,
+    ) {
         let (link, open) = (self.link(), self.life.is_open());
         self.entries.retain(|entry| {
-            let stays = entry.carried.symbol != symbol;
+            let stays = !is_meant(entry.carried);
             if !stays && open && entry.ack != Ack::Unasked {
                 actions.push_back(Action::Send { link, text: entry.carried.message("unsubscribe", names) });
             }
             stays
         });
+        self.unasked_from = 0;
+    }
+
+    /// Takes one off without a word to the venue.
+    pub fn forget(&mut self, carried: Carried) {
+        self.entries.retain(|entry| entry.carried != carried);
         self.unasked_from = 0;
     }
 
@@ -247,7 +296,7 @@ impl LinkState {
         }
         let due = self.entries.iter_mut().filter(|entry| matches!(entry.ack, Ack::Due { .. }));
         due.map(|entry| {
-            entry.suspect = true;
+            entry.standing = Standing::Suspect;
             entry.carried
         })
         .collect()
@@ -256,7 +305,7 @@ impl LinkState {
     /// A suspect has been found to be harmless: it is subscribed here.
     pub fn acquit(&mut self, carried: Carried) {
         if let Some(place) = self.entries.iter().position(|entry| entry.carried == carried) {
-            (self.entries[place].suspect, self.entries[place].condemned) = (false, false);
+            self.entries[place].standing = Standing::Fine;
             self.unasked_from = self.unasked_from.min(place);
         }
     }
@@ -264,8 +313,68 @@ impl LinkState {
     /// It is left out until it is acquitted.
     pub fn condemn(&mut self, carried: Carried) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.carried == carried) {
-            (entry.suspect, entry.condemned) = (true, true);
+            entry.standing = Standing::Condemned;
         }
+    }
+
+    /// It is left out until it is readmitted. Answers whether it was asked for or could have been.
+    pub fn leave_out(&mut self, carried: Carried) -> bool {
+        let entry = self.entries.iter_mut().find(|entry| entry.carried == carried);
+        let Some(entry) = entry.filter(|entry| entry.standing == Standing::Fine) else { return false };
+        (entry.standing, entry.ack) = (Standing::Out, Ack::Unasked);
+        true
+    }
+
+    /// What was asked for last and is not acknowledged.
+    #[must_use]
+    pub fn youngest_due(&self) -> Option<Carried> {
+        let due = self.entries.iter().filter_map(|entry| match entry.ack {
+            Ack::Due { deadline_mono_ns, .. } => Some((deadline_mono_ns, entry.carried)),
+            _ => None,
+        });
+        due.max_by_key(|(deadline_mono_ns, _)| *deadline_mono_ns).map(|(_, carried)| carried)
+    }
+
+    /// What was left out is asked for again.
+    pub fn readmit(&mut self) -> Vec<Carried> {
+        self.unasked_from = 0;
+        let left_out = self.entries.iter_mut().filter(|entry| entry.standing == Standing::Out);
+        left_out
+            .map(|entry| {
+                entry.standing = Standing::Fine;
+                entry.carried
+            })
+            .collect()
+    }
+
+    /// Messages were too many: nothing is sent until then, and what waits for an answer waits longer.
+    pub fn rest(&mut self, until_mono_ns: u64) {
+        self.rests_until_mono_ns = until_mono_ns;
+        // One of the messages was not heard, and it may have been the ping.
+        self.pong_due_mono_ns = None;
+        let later_mono_ns = until_mono_ns + ns_of_ms(ACK_DEADLINE_MS);
+        for entry in &mut self.entries {
+            if let Ack::Due { deadline_mono_ns, tries } = &mut entry.ack {
+                (*deadline_mono_ns, *tries) = (later_mono_ns, 1);
+            }
+        }
+    }
+
+    /// Subscriptions are late for good. Those to which it happens again are left out, where the connection
+    /// serves others; answers with them, and whether there are others still.
+    pub fn give_up_late(&mut self, now: Now) -> (Vec<Carried>, bool) {
+        let serves = self.entries.iter().any(|entry| entry.ack == Ack::Done);
+        let (mut left_out, mut others) = (Vec::new(), false);
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_late(now)) {
+            if entry.timeouts > 0 && serves {
+                (entry.standing, entry.ack) = (Standing::Out, Ack::Unasked);
+                left_out.push(entry.carried);
+            } else {
+                entry.timeouts = 1;
+                others = true;
+            }
+        }
+        (left_out, others)
     }
 
     fn forget_requests(&mut self) {
@@ -287,7 +396,7 @@ impl LinkState {
             .find(|entry| entry.carried.symbol == symbol && entry.carried.channel.matches(echoed))?;
         let was_due = matches!(entry.ack, Ack::Due { .. });
         if was_due {
-            entry.ack = Ack::Done;
+            (entry.ack, entry.timeouts) = (Ack::Done, 0);
         }
         was_due.then_some(entry.carried)
     }
@@ -298,7 +407,7 @@ impl LinkState {
             .entries
             .iter_mut()
             .find(|entry| entry.carried.symbol == symbol && entry.carried.channel.matches(refused))?;
-        (entry.suspect, entry.ack) = (true, Ack::Unasked);
+        (entry.standing, entry.ack) = (Standing::Suspect, Ack::Unasked);
         Some(entry.carried)
     }
 
@@ -323,13 +432,13 @@ impl LinkState {
         pace: &mut Pace,
         actions: &mut VecDeque<Action>,
     ) {
-        if self.entries.iter().all(|entry| entry.suspect) && !self.life.is_open() {
+        if self.entries.iter().all(|entry| entry.standing != Standing::Fine) && !self.life.is_open() {
             return;
         }
         if let Some(generation) = self.life.begin(now) {
             actions.push_back(Action::Connect { link: self.link(), generation, url: url.to_owned() });
         }
-        if !self.life.is_open() {
+        if !self.life.is_open() || now.mono_ns < self.rests_until_mono_ns {
             return;
         }
         if now.mono_ns >= self.next_ping_mono_ns && pace.take(now.mono_ns) {
@@ -338,7 +447,7 @@ impl LinkState {
             actions.push_back(Action::Send { link: self.link(), text: "{\"method\":\"ping\"}".to_owned() });
         }
         while let Some(entry) = self.entries.get(self.unasked_from) {
-            if entry.ack == Ack::Unasked && !entry.suspect {
+            if entry.ack == Ack::Unasked && entry.standing == Standing::Fine {
                 if !pace.take(now.mono_ns) {
                     break;
                 }
@@ -385,8 +494,7 @@ impl LinkState {
         if self.pong_due_mono_ns.is_some_and(|due| now.mono_ns >= due) {
             return Some(LinkTrouble::PongTimeout);
         }
-        let late = |entry: &Entry| matches!(entry.ack, Ack::Due { deadline_mono_ns, tries: 2.. } if now.mono_ns >= deadline_mono_ns);
-        if self.entries.iter().any(late) {
+        if self.entries.iter().any(|entry| entry.is_late(now)) {
             return Some(LinkTrouble::AckTimeout);
         }
         match self.life.silence(now, limits)? {

@@ -1,18 +1,63 @@
 //! What Hyperliquid lists: perps, spot pairs and builder dexes, each by its own request, and names found in them.
 
+use crate::fetch::{Answer, Query};
 use codec::decimal::Size;
 use codec::record::InstrumentBody;
 use codec::venues::rest_hyperliquid::{InstrumentInfo, SpotInfo};
 use codec::words::{InstrumentKind, InstrumentStatus};
 
+/// One of the venue's lists: what it held last stands until a better answer comes.
+pub(super) struct List<T> {
+    rows: Option<Vec<T>>,
+    /// Asked for, or to be asked for.
+    wanted: bool,
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// The list is the answer's now.
+    Taken,
+    /// Nobody waits for it: it was asked for twice.
+    Unasked,
+    /// It is empty, and cannot be right.
+    Empty,
+}
+
+impl<T> List<T> {
+    const fn new(wanted: bool) -> Self {
+        // One that nobody wants is known to hold nothing.
+        Self { rows: if wanted { None } else { Some(Vec::new()) }, wanted }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().flatten()
+    }
+
+    fn is_known_empty(&self) -> bool {
+        self.rows.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    fn take(&mut self, rows: Vec<T>, may_be_empty: bool) -> Worth {
+        if !self.wanted {
+            return Worth::Unasked;
+        }
+        if rows.is_empty() && !may_be_empty {
+            return Worth::Empty;
+        }
+        (self.rows, self.wanted) = (Some(rows), false);
+        Worth::Taken
+    }
+}
+
 /// Names and numbers of what may be subscribed.
 pub(super) struct Listed {
-    pub(super) perps: Option<Vec<InstrumentInfo>>,
-    pub(super) spot: Option<Vec<SpotInfo>>,
+    pub(super) perps: List<InstrumentInfo>,
+    pub(super) spot: List<SpotInfo>,
     /// Whether any spot pair is configured.
-    pub(super) wants_spot: bool,
-    /// Builder dexes named by the configuration, answered or not.
-    pub(super) dexes: Vec<(String, Option<Vec<InstrumentInfo>>)>,
+    wants_spot: bool,
+    /// Builder dexes named by the configuration.
+    pub(super) dexes: Vec<(String, List<InstrumentInfo>)>,
 }
 
 pub(super) fn is_spot(name: &str) -> bool {
@@ -71,36 +116,88 @@ impl Found<'_> {
 }
 
 impl Listed {
-    /// Whether every list has come.
-    pub(super) fn is_whole(&self) -> bool {
-        self.perps.is_some()
-            && self.spot.is_some()
-            && self.dexes.iter().all(|(_, answered)| answered.is_some())
+    /// Every list that these names need, none of them known.
+    pub(super) fn of_names(names: &[String]) -> Self {
+        let wants_spot = names.iter().any(|name| is_spot(name));
+        let mut dexes: Vec<(String, List<InstrumentInfo>)> = Vec::new();
+        for (dex, _) in names.iter().filter_map(|name| name.split_once(':')) {
+            if !dexes.iter().any(|(known, _)| known == dex) {
+                dexes.push((dex.to_owned(), List::new(true)));
+            }
+        }
+        Self { perps: List::new(true), spot: List::new(wants_spot), wants_spot, dexes }
     }
 
-    /// Makes every list missing that is worth asking for again.
-    pub(super) fn forget(&mut self) {
-        self.perps = None;
-        if self.wants_spot {
-            self.spot = None;
+    /// Whether every list has come, once at least.
+    pub(super) fn is_whole(&self) -> bool {
+        self.perps.rows.is_some()
+            && self.spot.rows.is_some()
+            && self.dexes.iter().all(|(_, list)| list.rows.is_some())
+    }
+
+    /// Every list is to be asked for again; what they hold stands until then.
+    pub(super) fn want_all(&mut self) {
+        self.perps.wanted = true;
+        self.spot.wanted = self.wants_spot;
+        self.dexes.iter_mut().for_each(|(_, list)| list.wanted = true);
+    }
+
+    /// What they hold will do for now.
+    pub(super) fn want_none(&mut self) {
+        (self.perps.wanted, self.spot.wanted) = (false, false);
+        self.dexes.iter_mut().for_each(|(_, list)| list.wanted = false);
+    }
+
+    /// The requests for the lists that are wanted.
+    pub(super) fn wanted(&self) -> Vec<Query> {
+        let mut wanted = Vec::new();
+        if self.perps.wanted {
+            wanted.push(Query::Instruments);
         }
-        self.dexes.iter_mut().for_each(|(_, answered)| *answered = None);
+        if self.spot.wanted {
+            wanted.push(Query::SpotInstruments);
+        }
+        let dexes = self.dexes.iter().filter(|(_, list)| list.wanted);
+        wanted.extend(dexes.map(|(dex, _)| Query::DexInstruments { dex: dex.clone() }));
+        wanted
+    }
+
+    /// Takes an answer. A list that held something does not become empty by one, nor do those that never are.
+    pub(super) fn take(&mut self, query: &Query, answer: Answer) -> Worth {
+        match (query, answer) {
+            (Query::Instruments, Answer::HyperliquidInstruments(rows)) => self.perps.take(rows, false),
+            (Query::SpotInstruments, Answer::HyperliquidSpot(rows)) => self.spot.take(rows, false),
+            (Query::DexInstruments { dex }, Answer::HyperliquidInstruments(rows)) => {
+                let may_be_empty = self.may_be_empty(query);
+                let list = self.dexes.iter_mut().find(|(known, _)| known == dex);
+                list.map_or(Worth::Unasked, |(_, list)| list.take(rows, may_be_empty))
+            }
+            _ => Worth::Unasked,
+        }
+    }
+
+    /// Whether it is a builder dex that never listed anything: it may not exist.
+    pub(super) fn may_be_empty(&self, query: &Query) -> bool {
+        let Query::DexInstruments { dex } = query else { return false };
+        let list = self.dexes.iter().find(|(known, _)| known == dex);
+        list.is_some_and(|(_, list)| list.rows.is_none() || list.is_known_empty())
+    }
+
+    fn all_perps(&self) -> impl Iterator<Item = &InstrumentInfo> {
+        self.perps.rows().chain(self.dexes.iter().flat_map(|(_, list)| list.rows()))
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Found<'_>> {
         if is_spot(name) {
-            return self.spot.iter().flatten().find(|info| info.name == name).map(Found::Spot);
+            return self.spot.rows().find(|info| info.name == name).map(Found::Spot);
         }
-        let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        self.perps.iter().flatten().chain(dex).find(|info| info.name == name).map(Found::Perp)
+        self.all_perps().find(|info| info.name == name).map(Found::Perp)
     }
 
     pub(super) fn nearest(&self, name: &str) -> String {
-        let dex = self.dexes.iter().filter_map(|(_, listed)| listed.as_ref()).flatten();
-        let names = self.perps.iter().flatten().chain(dex).map(|info| &*info.name);
-        let spot = self.spot.iter().flatten().map(|info| &*info.name);
+        let names = self.all_perps().map(|info| &*info.name);
         names
-            .chain(spot)
+            .chain(self.spot.rows().map(|info| &*info.name))
             .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
             .map_or_else(String::new, |nearest| format!("the nearest listed name is {nearest}"))
     }

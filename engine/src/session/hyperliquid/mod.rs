@@ -2,6 +2,7 @@
 //!
 //! Source of every rule: the venue's documentation and measurements of 2026, told where they apply.
 
+mod feed;
 mod fills;
 mod funding;
 mod fused;
@@ -9,6 +10,8 @@ mod links;
 mod listing;
 mod plan;
 mod quarantine;
+mod refusals;
+mod room;
 mod streams;
 mod symbol;
 mod ticks;
@@ -21,7 +24,7 @@ use self::fused::{Changes, FusedBook, Source};
 use self::links::{LinkState, Names};
 use self::listing::{Listed, is_spot, json_string, unknown_body};
 use self::plan::Plan;
-use self::quarantine::{Finding, Quarantine};
+use self::quarantine::Quarantine;
 use self::symbol::{BookSync, QuoteSync, Symbol};
 use super::backoff::{Backoff, Random};
 use super::candles::{CandleSet, Finality};
@@ -37,13 +40,11 @@ use crate::fetch::{Answer, Fetched, Query};
 use crate::limits::{
     BOOK_CHECK_INTERVAL_MS, CANDLE_TICK_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
     HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, INSTRUMENTS_RETRY_FIRST_MS,
-    INSTRUMENTS_RETRY_LAST_MS, LISTS_OLD_REFRESH_MS, TICK_MS,
+    INSTRUMENTS_RETRY_LAST_MS, TICK_MS,
 };
-use crate::publisher::Stamp;
 use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
 use codec::time::Now;
-use codec::venues::hyperliquid::{Decoder, Message, Subscription, parse_subscription};
-use codec::venues::rest_hyperliquid::InstrumentInfo;
+use codec::venues::hyperliquid::Decoder;
 use codec::words::{InstrumentStatus, Interval, Reason, State, Stream, Venue};
 use std::collections::HashMap;
 
@@ -78,6 +79,15 @@ const DEEP_LINK: Link = 1;
 /// The connection that suspects are tried on. Data that comes by it is not used.
 const PROBE_LINK: Link = 2;
 
+/// The bulk stream of funding, where it is used; times are monotonic ns, 0: not.
+#[derive(Debug, Default)]
+struct BulkCtx {
+    acked_mono_ns: u64,
+    data_mono_ns: u64,
+    /// Asked for again since it fell silent.
+    retried_mono_ns: u64,
+}
+
 /// See the module.
 pub struct HyperliquidSession {
     settings: Settings,
@@ -99,6 +109,7 @@ pub struct HyperliquidSession {
     fill_instruments: HashMap<String, u32>,
     /// Symbols by place in each dex's universe, for the bulk stream of funding.
     ctx_places: Vec<(String, Vec<Option<usize>>)>,
+    bulk_ctx: BulkCtx,
     awaits_turnover: bool,
     turnover_tries: u32,
     instruments_known: bool,
@@ -126,13 +137,6 @@ impl HyperliquidSession {
             SymbolChoice::Listed(names) => names,
             SymbolChoice::All => &[],
         };
-        let mut dexes: Vec<(String, Option<Vec<InstrumentInfo>>)> = Vec::new();
-        for (dex, _) in names.iter().filter_map(|name| name.split_once(':')) {
-            if !dexes.iter().any(|(known, _)| known == dex) {
-                dexes.push((dex.to_owned(), None));
-            }
-        }
-        let wants_spot = names.iter().any(|name| is_spot(name));
         let per_second = settings.max_messages_per_second;
         let backoff = || Backoff::new(settings.reconnect_delay_ms, settings.max_reconnect_delay_ms);
         let links = [FRESH_LINK, DEEP_LINK].map(|link| LinkState::new(link, backoff())).into();
@@ -149,9 +153,10 @@ impl HyperliquidSession {
             fills: FillSync::default(),
             quarantine: Quarantine::new(PROBE_LINK),
             plan: Plan::default(),
-            listed: Listed { perps: None, spot: (!wants_spot).then(Vec::new), wants_spot, dexes },
+            listed: Listed::of_names(names),
             fill_instruments: HashMap::new(),
             ctx_places: Vec::new(),
+            bulk_ctx: BulkCtx::default(),
             awaits_turnover: false,
             turnover_tries: 0,
             instruments_known: false,
@@ -176,7 +181,14 @@ impl HyperliquidSession {
         if index < self.symbols.len() {
             return index;
         }
-        let instrument = out.publisher.define(VENUE, body, now);
+        // A fill of it may have come before it was listed.
+        let instrument = match self.fill_instruments.remove(name) {
+            Some(instrument) if instrument != NO_INSTRUMENT => {
+                out.publisher.redefine(instrument, body, now);
+                instrument
+            }
+            _ => out.publisher.define(VENUE, body, now),
+        };
         let wants = |stream| self.settings.wants(stream);
         let fast_is_whole = !self.sources.has_default();
         let (beat, silent_ms) = if self.sources.has_fast() {
@@ -188,7 +200,7 @@ impl HyperliquidSession {
         let mut symbol = Symbol {
             instrument,
             carried: false,
-            shed: false,
+            turnover: 0.0,
             spot: is_spot(name),
             book: wants(Stream::Orderbook).then(|| {
                 Box::new(BookSync {
@@ -222,7 +234,7 @@ impl HyperliquidSession {
         if self.stopping {
             return;
         }
-        let mut used = self.links.iter().filter(|link| !link.is_empty());
+        let mut used = self.links.iter().filter(|link| link.is_used());
         let (state, reason) = if !self.instruments_known {
             (State::Warming, Reason::AwaitingInstruments)
         } else if used.clone().next().is_none() {
@@ -240,19 +252,6 @@ impl HyperliquidSession {
     /// The venue's clock now: what it showed last and the time since then, or else our own.
     fn venue_now_ms(&self, now: Now) -> u64 {
         self.venue_clock.ms(now)
-    }
-
-    #[cold]
-    fn on_unreadable(&mut self, what: &str, message: &[u8], out: &mut Out<'_>) {
-        self.malformed += 1;
-        self.malformed_untold += 1;
-        let shown = String::from_utf8_lossy(&message[..message.len().min(96)]);
-        (out.events)(
-            Event::new(Severity::Warn, Some(VENUE), "message that cannot be read, dropped")
-                .about(what)
-                .detail(&shown)
-                .number(self.malformed),
-        );
     }
 }
 
@@ -308,7 +307,7 @@ impl Session for HyperliquidSession {
         out: &mut Out<'_>,
     ) {
         if link == PROBE_LINK {
-            self.on_probe_closed(generation, now, out);
+            self.on_probe_closed(generation, now);
             return;
         }
         let at = usize::from(link);
@@ -316,6 +315,7 @@ impl Session for HyperliquidSession {
             return;
         }
         let (delay_ms, suspects) = self.links[at].on_closed(now, &mut self.random);
+        self.quarantine.on_other_fell(now);
         let (what, detail) = cause.describe();
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), what)
@@ -335,132 +335,7 @@ impl Session for HyperliquidSession {
     }
 
     fn on_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
-        let at = usize::from(link);
-        if at > self.links.len() {
-            return;
-        }
-        let is_probe = link == PROBE_LINK;
-        let venue_ms = self.venue_now_ms(now);
-        let Self { decoder, symbols, table, changes, venue_clock, unexpected, .. } = self;
-        match decoder.decode(message) {
-            Ok(Message::Subscribed(echoed)) => {
-                let echoed = Echo::of(&echoed);
-                self.on_acknowledged(at, &echoed.subscription(), now, out);
-                return;
-            }
-            Ok(Message::Error(text)) => {
-                let text = text.to_owned();
-                self.on_error_text(at, &text, now, out);
-                return;
-            }
-            Ok(Message::Pong) => {
-                self.links.get_mut(at).unwrap_or(&mut self.quarantine.probe).on_pong();
-                return;
-            }
-            // The same comes by the connection where it belongs.
-            Ok(_) if is_probe => return,
-            Ok(Message::Book(frame)) if !frame.aggregated => match table.get(frame.coin) {
-                Some(index) => {
-                    venue_clock.on_event(frame.time_ms, now);
-                    symbols[index].on_book(&frame, link, changes, now, out);
-                }
-                None => *unexpected += 1,
-            },
-            Ok(Message::Bbo(bbo)) => match table.get(bbo.coin) {
-                Some(index) => {
-                    venue_clock.on_event(bbo.time_ms, now);
-                    symbols[index].on_bbo(&bbo, link, changes, now, out);
-                }
-                None => *unexpected += 1,
-            },
-            Ok(Message::Trades(trades)) => {
-                let Some(first) = trades.first() else { return };
-                match table.get(first.coin) {
-                    Some(index) if trades.iter().all(|trade| trade.coin == first.coin) => {
-                        let symbol = &mut symbols[index];
-                        let stamp = Stamp { source: link, ..Stamp::now(VENUE, symbol.instrument, now) };
-                        if let Some(sync) = &mut symbol.trades {
-                            let candles = symbol.candles.as_deref_mut();
-                            sync.on_trades(trades, candles, out.publisher, &stamp, now);
-                        }
-                    }
-                    _ => *unexpected += 1,
-                }
-            }
-            Ok(Message::Candles(frames)) => {
-                for frame in frames {
-                    let (Some(index), Some(interval)) = (table.get(frame.coin), frame.interval) else {
-                        *unexpected += 1;
-                        continue;
-                    };
-                    venue_clock.on_running(interval, &frame.row, now);
-                    let venue_ms = venue_clock.ms(now);
-                    let symbol = &mut symbols[index];
-                    if let Some(candles) = &mut symbol.candles {
-                        let source = Self::candle_source(symbol.instrument, link, venue_ms, now, out);
-                        candles.on_frame(interval, &frame.row, false, 0, source);
-                    }
-                }
-            }
-            Ok(Message::AssetCtx(ctx)) => match table.get(ctx.coin) {
-                Some(index) => symbols[index].on_ctx(&ctx, link, venue_ms, now, out),
-                None => *unexpected += 1,
-            },
-            Ok(Message::DexCtxs(ctxs)) => {
-                let mut is_old = false;
-                for one in ctxs {
-                    let Some((_, places)) = self.ctx_places.iter().find(|(dex, _)| dex == one.dex) else {
-                        continue;
-                    };
-                    if places.len() != one.count as usize {
-                        is_old = true;
-                    } else if let Some(Some(index)) = places.get(one.position as usize)
-                        && let Some(symbol) = symbols.get_mut(*index).filter(|symbol| symbol.carried)
-                    {
-                        symbol.on_ctx(&one.ctx, link, venue_ms, now, out);
-                    }
-                }
-                if is_old {
-                    self.lists_are_old(now);
-                }
-            }
-            Ok(Message::UserFills(fills)) => {
-                if self
-                    .settings
-                    .account_address
-                    .as_deref()
-                    .is_none_or(|own| !own.eq_ignore_ascii_case(fills.user))
-                {
-                    *unexpected += 1;
-                    return;
-                }
-                self.fills.on_frame(fills.fills, fills.is_snapshot, out.publisher, now);
-                for fill in fills.fills {
-                    if !self.fills.is_new(fill) {
-                        continue;
-                    }
-                    let instrument = match table.get(fill.coin) {
-                        Some(index) => symbols[index].instrument,
-                        None => *self.fill_instruments.entry(fill.coin.to_owned()).or_insert_with(|| {
-                            let body = unknown_body(fill.coin, InstrumentStatus::Halted);
-                            body.map_or(NO_INSTRUMENT, |body| out.publisher.define(VENUE, body, now))
-                        }),
-                    };
-                    self.fills.on_fill(fill, fills.is_snapshot, out.publisher, (instrument, link), now);
-                }
-                self.fills.on_frame_done(fills.is_snapshot);
-            }
-            Ok(_) => return,
-            Err(error) => {
-                let what = error.to_string();
-                self.on_unreadable(&what, message, out);
-                return;
-            }
-        }
-        self.venue_state.touch(now);
-        if self.links[at].life.on_data(now) {
-            self.wake_link(at, now, out);
-        }
+        self.take_message(link, message, now, out);
     }
 
     fn on_pong(&mut self, _link: Link, _now: Now, _out: &mut Out<'_>) {}
@@ -504,6 +379,7 @@ impl Session for HyperliquidSession {
             out.publisher.gap(VENUE, NO_INSTRUMENT, Stream::Connection, &body, now);
         }
         self.tick_links(now, out);
+        self.tick_bulk_funding(now, out);
         self.tick_quarantine(now, out);
         for index in 0..self.symbols.len() {
             self.tick_book(index, now, out);
@@ -566,74 +442,4 @@ fn candle_token(interval: Interval, token: u64) -> u64 {
 
 fn names<'a>(coins_json: &'a [String], settings: &'a Settings) -> Names<'a> {
     Names { coins_json, account: settings.account_address.as_deref() }
-}
-
-/// An acknowledged subscription, kept beside the decoder that lent it.
-struct Echo {
-    kind: String,
-    coin: String,
-    interval: String,
-    fast: bool,
-}
-
-impl Echo {
-    fn of(subscription: &Subscription<'_>) -> Self {
-        Self {
-            kind: subscription.kind.to_owned(),
-            coin: subscription.coin.to_owned(),
-            interval: subscription.interval.to_owned(),
-            fast: subscription.fast,
-        }
-    }
-
-    fn subscription(&self) -> Subscription<'_> {
-        let Self { kind, coin, interval, fast } = self;
-        Subscription { kind, coin, interval, fast: *fast, user: "", dex: "" }
-    }
-}
-
-impl HyperliquidSession {
-    /// The venue's errors are plain strings; "Already subscribed" is as good as an acknowledgement.
-    fn on_error_text(&mut self, at: usize, text: &str, now: Now, out: &mut Out<'_>) {
-        match parse_subscription(text.as_bytes()) {
-            Some((true, subscription)) => self.on_acknowledged(at, &subscription, now, out),
-            Some((false, subscription)) => {
-                (out.events)(
-                    Event::new(Severity::Error, Some(VENUE), "venue refused a request").detail(text),
-                );
-                let index = self.table.get(subscription.coin).unwrap_or(links::NO_SYMBOL);
-                if let Some(carried) =
-                    self.links.get_mut(at).and_then(|link| link.refuse(index, &subscription))
-                {
-                    self.quarantine.condemn(carried, now);
-                    self.on_finding(Finding::Condemned(carried), now, out);
-                }
-            }
-            None => {
-                (out.events)(Event::new(Severity::Error, Some(VENUE), "venue refused a request").detail(text))
-            }
-        }
-    }
-
-    /// The connection that suspects are tried on is gone.
-    fn on_probe_closed(&mut self, generation: Generation, now: Now, out: &mut Out<'_>) {
-        let probe = &mut self.quarantine.probe;
-        if !probe.life.is_current(generation) {
-            return;
-        }
-        let was_open = probe.life.is_open();
-        let findings = self.quarantine.on_died(was_open, now);
-        self.quarantine.probe.restart();
-        for finding in findings {
-            self.on_finding(finding, now, out);
-        }
-    }
-
-    /// The venue has another number of coins than we know of: its lists are asked for again.
-    fn lists_are_old(&mut self, now: Now) {
-        let soon = now.after_ms(LISTS_OLD_REFRESH_MS);
-        if let Some(at) = &mut self.instruments_at_mono_ns {
-            *at = (*at).min(soon);
-        }
-    }
 }

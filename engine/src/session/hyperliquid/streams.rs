@@ -39,6 +39,7 @@ impl HyperliquidSession {
                 return;
             }
             Channel::AllCtxs => {
+                self.bulk_ctx.acked_mono_ns = 0;
                 for symbol in self.symbols.iter_mut().filter(|symbol| symbol.carried && !symbol.spot) {
                     symbol.lose_funding(down, now, out);
                 }
@@ -129,24 +130,30 @@ impl HyperliquidSession {
 
     /// A connection is there: what is asked for on it.
     pub(super) fn on_subscribing(&mut self, at: usize, now: Now, out: &mut Out<'_>) {
-        let waiting = (State::Warming, Reason::Subscribing);
         for place in 0..self.links[at].len() {
-            let Some(Carried { symbol, channel }) = self.links[at].carried_at(place) else { continue };
-            match channel {
-                Channel::UserFills => {
-                    let of = (VENUE, NO_INSTRUMENT, Stream::Fills);
-                    self.fills.state.set(out.publisher, of, waiting, now);
-                }
-                // The deep part alone does not make a book that has a fast source.
-                Channel::DefaultBook if self.sources.has_fast() => {}
-                _ => {
-                    let Some(symbol) = self.symbols.get_mut(symbol) else { continue };
-                    let instrument = symbol.instrument;
-                    if let Some((state, stream)) = symbol.state_of(channel)
-                        && !state.is_live()
-                    {
-                        state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
-                    }
+            if let Some(carried) = self.links[at].carried_at(place) {
+                self.await_stream(carried, now, out);
+            }
+        }
+    }
+
+    /// A stream is about to be asked for.
+    pub(super) fn await_stream(&mut self, carried: Carried, now: Now, out: &mut Out<'_>) {
+        let waiting = (State::Warming, Reason::Subscribing);
+        match carried.channel {
+            Channel::UserFills => {
+                let of = (VENUE, NO_INSTRUMENT, Stream::Fills);
+                self.fills.state.set(out.publisher, of, waiting, now);
+            }
+            // The deep part alone does not make a book that has a fast source.
+            Channel::DefaultBook if self.sources.has_fast() => {}
+            channel => {
+                let Some(symbol) = self.symbols.get_mut(carried.symbol) else { return };
+                let instrument = symbol.instrument;
+                if let Some((state, stream)) = symbol.state_of(channel)
+                    && !state.is_live()
+                {
+                    state.set(out.publisher, (VENUE, instrument, stream), waiting, now);
                 }
             }
         }
@@ -181,6 +188,7 @@ impl HyperliquidSession {
                 return;
             }
             Channel::AllCtxs => {
+                self.bulk_ctx.acked_mono_ns = now.mono_ns;
                 for symbol in self.symbols.iter_mut().filter(|symbol| symbol.carried && !symbol.spot) {
                     symbol.await_funding(now, out);
                 }
@@ -253,7 +261,7 @@ impl Symbol {
         })
     }
 
-    fn lose_funding(&mut self, down: (State, Reason), now: Now, out: &mut Out<'_>) {
+    pub(super) fn lose_funding(&mut self, down: (State, Reason), now: Now, out: &mut Out<'_>) {
         if let Some(funding) = &mut self.funding {
             funding.acked_mono_ns = 0;
             funding.state.set(out.publisher, (VENUE, self.instrument, Stream::Funding), down, now);

@@ -45,8 +45,8 @@ pub(super) struct QuoteSync {
 pub(super) struct Symbol {
     pub(super) instrument: u32,
     pub(super) carried: bool,
-    /// Left out to stay within the venue's limit.
-    pub(super) shed: bool,
+    /// What was traded of it in a day, as last heard: decides who is left out first.
+    pub(super) turnover: f64,
     /// A spot pair: no funding in the bulk stream.
     pub(super) spot: bool,
     pub(super) book: Option<Box<BookSync>>,

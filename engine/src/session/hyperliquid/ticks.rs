@@ -1,8 +1,7 @@
 //! What time alone brings: connections to make, silences, deadlines, closes of candles.
 
-use super::links::{Carried, Channel, LinkTrouble};
-use super::quarantine::Finding;
-use super::{DEEP_LINK, FRESH_LINK, HyperliquidSession, VENUE, candle_token, link_name, names};
+use super::links::{Carried, Channel, LinkTrouble, NO_SYMBOL};
+use super::{BulkCtx, DEEP_LINK, FRESH_LINK, HyperliquidSession, VENUE, candle_token, link_name, names};
 use crate::event::{Event, Severity};
 use crate::fetch::{FetchRequest, Query};
 use crate::limits::{
@@ -20,6 +19,10 @@ impl HyperliquidSession {
         for at in 0..self.links.len() {
             let names = names(&self.coins_json, &self.settings);
             let link = &mut self.links[at];
+            if !link.is_used() {
+                // Nothing that could speak.
+                link.life.on_data(now);
+            }
             let default_ms = if link.link() == FRESH_LINK
                 && self.sources.has_fast()
                 && self.settings.wants(Stream::Orderbook)
@@ -42,6 +45,9 @@ impl HyperliquidSession {
     }
 
     fn on_trouble(&mut self, at: usize, trouble: LinkTrouble, now: Now, out: &mut Out<'_>) {
+        if trouble == LinkTrouble::AckTimeout && !self.give_up_late(at, now, out) {
+            return;
+        }
         let (what, reason) = match trouble {
             LinkTrouble::ConnectTimeout => ("connection took too long, given up", Reason::Disconnect),
             LinkTrouble::AckTimeout => ("subscription not acknowledged, reconnecting", Reason::Disconnect),
@@ -69,46 +75,6 @@ impl HyperliquidSession {
             self.links[at].acquit(carried);
         }
         self.lose_link(at, reason, now, out);
-    }
-
-    pub(super) fn tick_quarantine(&mut self, now: Now, out: &mut Out<'_>) {
-        if let Some(finding) = self.quarantine.on_tick(now) {
-            out.actions.push_back(Action::Close { link: self.quarantine.probe.link() });
-            self.quarantine.probe.restart();
-            self.on_finding(finding, now, out);
-        }
-        let names = names(&self.coins_json, &self.settings);
-        self.quarantine.drive(now, &self.settings.websocket_url, &names, &mut self.pace, out.actions);
-        if self.quarantine.probe.life.is_overdue(now) {
-            out.actions.push_back(Action::Close { link: self.quarantine.probe.link() });
-            self.quarantine.probe.restart();
-            self.quarantine.on_died(false, now);
-        }
-    }
-
-    pub(super) fn on_finding(&mut self, finding: Finding, now: Now, out: &mut Out<'_>) {
-        match finding {
-            Finding::Acquitted(innocent) => {
-                for carried in innocent {
-                    for link in &mut self.links {
-                        link.acquit(carried);
-                    }
-                }
-            }
-            Finding::Condemned(carried) => {
-                let name = self.table.name(carried.symbol).to_owned();
-                let what = "subscription refused by the venue, left out";
-                (out.events)(
-                    Event::new(Severity::Error, Some(VENUE), what)
-                        .about(&name)
-                        .detail(&format!("{:?}", carried.channel)),
-                );
-                self.lose_stream(carried, (State::Down, Reason::Rejected), now, out);
-                for link in &mut self.links {
-                    link.condemn(carried);
-                }
-            }
-        }
     }
 
     pub(super) fn tick_book(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
@@ -166,33 +132,42 @@ impl HyperliquidSession {
             return;
         }
         let channel = if self.sources.has_fast() { Channel::FastBook } else { Channel::DefaultBook };
-        let at = usize::from(if self.sources.has_fast() { FRESH_LINK } else { DEEP_LINK });
-        if book.retried_mono_ns == 0 {
-            book.retried_mono_ns = now.mono_ns;
-            let names = names(&self.coins_json, &self.settings);
-            self.links[at].ask_again(Carried { symbol: index, channel }, &names, out.actions);
-            (out.events)(
-                Event::new(
-                    Severity::Warn,
-                    Some(VENUE),
-                    "book silent on a living connection, asked for again",
-                )
-                .about(self.table.name(index)),
-            );
-            return;
+        let retried_mono_ns = book.retried_mono_ns;
+        let retried_mono_ns =
+            self.retry_stream(Carried { symbol: index, channel }, retried_mono_ns, now, out);
+        if let Some(book) = &mut self.symbols[index].book {
+            book.retried_mono_ns = retried_mono_ns;
         }
-        let retried_ms = now.mono_ns.saturating_sub(book.retried_mono_ns) / 1_000_000;
+    }
+
+    /// A stream is dead on a living connection, and was asked for again at this monotonic time, ns (0: not yet).
+    /// Answers with that time as it is then.
+    fn retry_stream(&mut self, carried: Carried, retried_mono_ns: u64, now: Now, out: &mut Out<'_>) -> u64 {
+        let at = usize::from(Self::home(carried.channel));
+        let name = self.table.name(carried.symbol);
+        let channel = format!("{:?}", carried.channel);
+        if retried_mono_ns == 0 {
+            let names = names(&self.coins_json, &self.settings);
+            self.links[at].ask_again(carried, &names, out.actions);
+            let what = "stream silent on a living connection, asked for again";
+            (out.events)(Event::new(Severity::Warn, Some(VENUE), what).about(name).detail(&channel));
+            return now.mono_ns;
+        }
+        let retried_ms = now.mono_ns.saturating_sub(retried_mono_ns) / 1_000_000;
         if retried_ms >= STREAM_ESCALATE_MS
             && self.links[at].life.open_ms(now) >= STREAM_ESCALATE_EVERY_MS.min(retried_ms)
             && now.mono_ns >= self.escalate_after_mono_ns
         {
             self.escalate_after_mono_ns = now.after_ms(STREAM_ESCALATE_EVERY_MS);
-            (out.events)(
-                Event::new(Severity::Warn, Some(VENUE), "book still silent, connection made anew")
-                    .about(self.table.name(index)),
-            );
+            let what = "stream still silent, connection made anew";
+            (out.events)(Event::new(Severity::Warn, Some(VENUE), what).about(name).detail(&channel));
             self.remake_link(at, Reason::Silence, now, out);
+            if carried.channel == Channel::Ctx {
+                // Once is enough for funding, until it comes again.
+                return u64::MAX;
+            }
         }
+        retried_mono_ns
     }
 
     pub(super) fn tick_funding(&mut self, index: usize, now: Now, out: &mut Out<'_>) {
@@ -206,6 +181,7 @@ impl HyperliquidSession {
         });
         let of = (VENUE, symbol.instrument, Stream::Funding);
         if funding.state.is_live() {
+            funding.retried_mono_ns = 0;
             if funding.state.age_ms(now) > limit_ms {
                 funding.state.set(out.publisher, of, (State::Stale, Reason::Silence), now);
             }
@@ -214,6 +190,41 @@ impl HyperliquidSession {
                 >= ns_of_ms(limit_ms.max(FIRST_DATA_DEADLINE_MS))
         {
             funding.state.set(out.publisher, of, (State::Down, Reason::NoFirstData), now);
+        }
+        let silent = matches!(
+            (funding.state.state, funding.state.reason),
+            (State::Stale, Reason::Silence) | (State::Down, Reason::NoFirstData)
+        );
+        let since_ns = funding.state.data_mono_ns.max(funding.acked_mono_ns);
+        let silent_ms = now.mono_ns.saturating_sub(since_ns) / 1_000_000;
+        let own = symbol.carried && (symbol.spot || !bulk);
+        if own && silent && silent_ms >= limit_ms.saturating_mul(STREAM_RETRY_FACTOR) {
+            let (carried, retried_mono_ns) =
+                (Carried { symbol: index, channel: Channel::Ctx }, funding.retried_mono_ns);
+            let retried_mono_ns = self.retry_stream(carried, retried_mono_ns, now, out);
+            if let Some(funding) = &mut self.symbols[index].funding {
+                funding.retried_mono_ns = retried_mono_ns;
+            }
+        }
+    }
+
+    /// The bulk stream of funding, looked after as one.
+    pub(super) fn tick_bulk_funding(&mut self, now: Now, out: &mut Out<'_>) {
+        let BulkCtx { acked_mono_ns, data_mono_ns, retried_mono_ns } = self.bulk_ctx;
+        if acked_mono_ns == 0 {
+            return;
+        }
+        let limit_ms = self.settings.stale_after_ms.unwrap_or(HYPERLIQUID_BULK_CTX_SILENT_MS);
+        let silent_ms = now.mono_ns.saturating_sub(acked_mono_ns.max(data_mono_ns)) / 1_000_000;
+        if data_mono_ns > retried_mono_ns {
+            self.bulk_ctx.retried_mono_ns = 0;
+        }
+        if silent_ms >= limit_ms.saturating_mul(STREAM_RETRY_FACTOR)
+            || (self.bulk_ctx.retried_mono_ns != 0 && silent_ms >= limit_ms)
+        {
+            let carried = Carried { symbol: NO_SYMBOL, channel: Channel::AllCtxs };
+            let retried_mono_ns = self.retry_stream(carried, self.bulk_ctx.retried_mono_ns, now, out);
+            self.bulk_ctx.retried_mono_ns = retried_mono_ns;
         }
     }
 
