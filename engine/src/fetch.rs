@@ -4,13 +4,15 @@ use codec::candle::CandleRow;
 use codec::venues::{rest_binance, rest_hyperliquid};
 use codec::words::{Interval, Venue};
 
-/// Who goes first at a venue's token bucket; a reserve of the budget is kept for [`Priority::Repair`].
+/// Who goes first at a venue's token bucket. How far each may fill it: `fetcher/budget.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Resynchronisation and gap-fill.
     Repair,
     /// What a strategy asked for.
     Asked,
+    /// The first snapshot of a book that nobody waits for.
+    Seed,
     /// The rest.
     Background,
 }

@@ -194,7 +194,7 @@ pub const FETCHES_INFLIGHT_MAX: usize = 4;
 pub const FETCH_QUEUE_MAX: usize = 8192;
 
 /// Percent of a venue's weight that only repairs may use.
-pub const FETCH_REPAIR_RESERVE_PERCENT: u32 = 25;
+pub const FETCH_REPAIR_RESERVE_PERCENT: u32 = 15;
 
 /// A request as a whole, from its connection to the end of its body; then it has failed.
 pub const FETCH_TIMEOUT_MS: u64 = 20_000;
@@ -340,6 +340,11 @@ pub const HYPERLIQUID_REPAIR_RESERVE_PERCENT: u32 = 10;
 /// Percent of a venue's weight that the background may have filled, so that what a strategy asks for in the
 /// middle of a long load finds room in the same minute. The load itself takes twice as long for it.
 pub const FETCH_BACKGROUND_PERCENT_MAX: u32 = 50;
+
+/// Percent of a venue's weight that first snapshots of books may have filled: those of 200 symbols take three
+/// minutes, and what a strategy asks for meanwhile is not behind them. Books that somebody asks for do not count
+/// among them.
+pub const FETCH_SEED_PERCENT_MAX: u32 = 75;
 
 /// Candles Hyperliquid has of an interval (venue documentation, 2026-09); an older start silently gives less.
 pub const HYPERLIQUID_CANDLES_MAX: u32 = 5_000;

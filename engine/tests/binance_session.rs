@@ -7,9 +7,9 @@ use codec::decimal::{Price, Size};
 use codec::record::{Kind, Level, Record};
 use codec::venues::{rest_binance, rest_binance::ExchangeInfo};
 use codec::words::{Reason, State, Stream};
-use engine::fetch::{Answer, FetchError, FetchRequest, Query};
+use engine::fetch::{Answer, FetchError, FetchRequest, Priority, Query};
 use engine::session::binance::BinanceSession;
-use engine::session::{Action, Session};
+use engine::session::{Action, Interest, Session};
 use std::collections::BTreeMap;
 use support::{Bench, capture, settings};
 
@@ -166,6 +166,34 @@ fn a_stale_snapshot_is_asked_for_again_with_the_buffer_kept() {
     let request = book_fetch(&mut bench);
     bench.answer(request, Ok(snapshot(12, r#"["99","2"]"#, r#"["102","2"]"#)));
     assert_eq!(statuses(&mut bench, Stream::Orderbook).last(), Some(&(State::Live, Reason::None)));
+}
+
+#[test]
+fn a_first_snapshot_does_not_hurry_until_somebody_wants_the_book() {
+    let mut bench = subscribed();
+    bench.message(0, &depth(11, 20, 10, r#"["100","1"]"#, ""));
+    let waiting = book_fetch(&mut bench);
+    assert_eq!(waiting.priority, Priority::Seed);
+    let wanted = |wanted, stream| Interest { instrument: 0, stream, interval: None, wanted };
+    bench.session.on_interest(&wanted(true, Stream::Trades));
+    bench.pass_ms(10);
+    assert_eq!(bench.fetch(), None);
+    for again in [true, false, true] {
+        bench.session.on_interest(&wanted(again, Stream::Orderbook));
+    }
+    let request = book_fetch(&mut bench);
+    assert_eq!(request.priority, Priority::Repair);
+    bench.pass_ms(100);
+    assert_eq!(bench.fetch(), None, "once is enough");
+    // The request that waited is nobody's any more.
+    bench.answer(waiting, Ok(snapshot(12, r#"["99","2"]"#, r#"["102","2"]"#)));
+    assert!(!statuses(&mut bench, Stream::Orderbook).contains(&(State::Live, Reason::None)));
+    bench.answer(request, Ok(snapshot(12, r#"["99","2"]"#, r#"["102","2"]"#)));
+    assert_eq!(statuses(&mut bench, Stream::Orderbook).last(), Some(&(State::Live, Reason::None)));
+    // A book that was served hurries, whoever wants it.
+    bench.session.on_interest(&wanted(false, Stream::Orderbook));
+    bench.message(0, &depth(31, 40, 30, r#"["100","9"]"#, ""));
+    assert_eq!(book_fetch(&mut bench).priority, Priority::Repair);
 }
 
 #[test]

@@ -17,13 +17,22 @@ const BTCUSDT: &str = "binance_usdm/btcusdt_depth_ticker_trade_20240808.txt.gz";
 const FOUR: &str = "binance_usdm/four_symbols_all_streams_20210722.txt.gz";
 const HYPERLIQUID: &str = "hyperliquid/btc_l2book_trades_20250126.txt.gz";
 
-fn playback(path: &str, speed: Speed, start: usize) -> Option<PlaybackConfig> {
-    Some(PlaybackConfig {
-        path: fixture(path)?,
-        speed,
-        start: StartWhen::SubscriptionCount(start),
-        pause_at_rest: true,
-    })
+fn playback(path: &str, speed: Speed, streams: Vec<String>) -> Option<PlaybackConfig> {
+    let start = StartWhen::Subscribed(streams);
+    Some(PlaybackConfig { path: fixture(path)?, speed, start, pause_at_rest: true })
+}
+
+/// The streams that are compared: until the last of them is subscribed nothing is played. A count would not do, for
+/// candles and mark prices go by another connection than books.
+fn binance_streams(symbols: &[&str]) -> Vec<String> {
+    let of = |symbol: &&str| {
+        ["depth@100ms", "bookTicker", "aggTrade"].map(|stream| format!("{}@{stream}", symbol.to_lowercase()))
+    };
+    symbols.iter().flat_map(of).collect()
+}
+
+fn hyperliquid_streams() -> Vec<String> {
+    ["l2Book:BTC", "bbo:BTC", "trades:BTC"].map(str::to_owned).to_vec()
 }
 
 /// Everything ever said about one symbol, by update id.
@@ -176,8 +185,8 @@ fn follow(desk: &Desk, symbols: &[&str], path: &str) -> (u64, u64) {
 
 #[test]
 fn btcusdt_of_2024_is_served_exactly() {
-    // The subscriptions of three streams and one heartbeat start the playback.
-    let Some(playback) = playback(BTCUSDT, Speed::Times(15.0), 4) else { return };
+    let streams = binance_streams(&["BTCUSDT"]);
+    let Some(playback) = playback(BTCUSDT, Speed::Times(15.0), streams) else { return };
     let mut config = Config::default();
     config.binance.playback = Some(playback);
     let choice = Choice { hyperliquid: None, binance: Some("symbols = [\"BTCUSDT\"]"), retention: "" };
@@ -188,10 +197,10 @@ fn btcusdt_of_2024_is_served_exactly() {
 
 #[test]
 fn four_symbols_of_2021_join_and_stay_equal() {
-    let Some(playback) = playback(FOUR, Speed::Times(5.0), 16) else { return };
+    let symbols = ["SUSHIUSDT", "AKROUSDT", "KEEPUSDT", "CTKUSDT"];
+    let Some(playback) = playback(FOUR, Speed::Times(5.0), binance_streams(&symbols)) else { return };
     let mut config = Config::default();
     config.binance.playback = Some(playback);
-    let symbols = ["SUSHIUSDT", "AKROUSDT", "KEEPUSDT", "CTKUSDT"];
     let lines = format!("symbols = {symbols:?}");
     let desk = Desk::start(config, &Choice { hyperliquid: None, binance: Some(&lines), retention: "" });
     let (compared, met) = follow(&desk, &symbols, FOUR);
@@ -200,7 +209,7 @@ fn four_symbols_of_2021_join_and_stay_equal() {
 
 #[test]
 fn hyperliquid_books_equal_the_frames_and_the_backlog_is_not_streamed() {
-    let Some(playback) = playback(HYPERLIQUID, Speed::Times(5.0), 3) else { return };
+    let Some(playback) = playback(HYPERLIQUID, Speed::Times(5.0), hyperliquid_streams()) else { return };
     let mut config = Config::default();
     config.hyperliquid.playback = Some(playback);
     let lines = "symbols = [\"BTC\"]\nbook = \"default\"\nchannels = [\"orderbook\", \"quotes\", \"trades\"]";
@@ -268,7 +277,7 @@ fn hyperliquid_books_equal_the_frames_and_the_backlog_is_not_streamed() {
 /// Kept so that the record form of a book is exercised where the frames are known exactly.
 #[test]
 fn records_carry_the_same_books() {
-    let Some(playback) = playback(HYPERLIQUID, Speed::Times(5.0), 3) else { return };
+    let Some(playback) = playback(HYPERLIQUID, Speed::Times(5.0), hyperliquid_streams()) else { return };
     let mut config = Config::default();
     config.hyperliquid.playback = Some(playback);
     let lines = "symbols = [\"BTC\"]\nbook = \"default\"\nchannels = [\"orderbook\", \"quotes\", \"trades\"]";

@@ -1,16 +1,18 @@
 //! What may be asked of a venue now: weight per minute, reserves for what is more urgent, rests the venue orders.
 //!
 //! ```text
-//!  0 ───── background ─────┤ 50 % ───── asked ─────┤ 90 % (Binance 75 %) ── repair ──┤ limit
+//!  0 ── background ──┤ 50 % ── seed ──┤ 75 % ── asked ──┤ 90 % (Binance 85 %) ── repair ──┤ limit
 //! ```
 //! Each kind may fill the minute up to its own mark, whoever filled the part below it. So what a strategy
-//! asks for in the middle of a long load in the background need not wait for the minute to turn.
+//! asks for in the middle of a long load in the background, or while the books of hundreds of symbols are seeded
+//! after a start, need not wait for the minute to turn.
 //!
 //! No I/O and no clock: a test runs days of it in a moment.
 
 use crate::fetch::Priority;
 use crate::limits::{
-    FETCH_BACKGROUND_PERCENT_MAX, FETCH_REPAIR_RESERVE_PERCENT, HYPERLIQUID_REPAIR_RESERVE_PERCENT,
+    FETCH_BACKGROUND_PERCENT_MAX, FETCH_REPAIR_RESERVE_PERCENT, FETCH_SEED_PERCENT_MAX,
+    HYPERLIQUID_REPAIR_RESERVE_PERCENT,
 };
 use codec::time::Now;
 use codec::words::Venue;
@@ -33,7 +35,7 @@ pub struct Budget {
     window: Window,
     limit: u32,
     /// What a request must leave of `limit`, by its priority.
-    reserves: [u32; 3],
+    reserves: [u32; 4],
     resting_until_mono_ns: u64,
 }
 
@@ -50,7 +52,12 @@ impl Budget {
             Venue::Hyperliquid => HYPERLIQUID_REPAIR_RESERVE_PERCENT,
         };
         let percent = |percent: u32| (u64::from(limit) * u64::from(percent) / 100) as u32;
-        let reserves = [0, percent(repair_percent), percent(100 - FETCH_BACKGROUND_PERCENT_MAX)];
+        let reserves = [
+            0,
+            percent(repair_percent),
+            percent(100 - FETCH_SEED_PERCENT_MAX),
+            percent(100 - FETCH_BACKGROUND_PERCENT_MAX),
+        ];
         Self { window, limit, reserves, resting_until_mono_ns: 0 }
     }
 
@@ -148,9 +155,10 @@ mod tests {
     fn the_clock_minute_begins_anew_on_the_minute() {
         let mut budget = Budget::new(Venue::Binance, 1800);
         assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 45, "half is kept");
-        assert_eq!(spend(&mut budget, 20, Priority::Asked, at(0)), 22, "a quarter is kept");
+        assert_eq!(spend(&mut budget, 20, Priority::Seed, at(0)), 22, "a quarter is kept");
+        assert_eq!(spend(&mut budget, 20, Priority::Asked, at(0)), 9, "some more is kept");
         assert_eq!(spend(&mut budget, 20, Priority::Background, at(0)), 0);
-        assert_eq!(spend(&mut budget, 20, Priority::Repair, at(1)), 23);
+        assert_eq!(spend(&mut budget, 20, Priority::Repair, at(1)), 14);
         assert_eq!(spend(&mut budget, 20, Priority::Repair, at(49)), 0);
         assert_eq!(spend(&mut budget, 20, Priority::Repair, at(50)), 90);
     }

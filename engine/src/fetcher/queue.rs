@@ -51,7 +51,7 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct Queue {
     venue: Venue,
-    waiting: [VecDeque<Ticket>; 3],
+    waiting: [VecDeque<Ticket>; 4],
     inflight: usize,
     budget: Budget,
     failures: u32,

@@ -259,6 +259,15 @@ impl Series {
         cx.out.send(cx.instrument, self.interval, rows);
     }
 
+    /// Lets go of its oldest rows here, and of the room of a whole history once it has been handed over.
+    pub fn forget_oldest(&mut self, rows: usize) {
+        self.recent.drain(..rows);
+        let needed = self.recent.len().max(HISTORY_OVERLAP_ROWS);
+        if self.recent.capacity() > 8 * needed {
+            self.recent.shrink_to(2 * needed);
+        }
+    }
+
     /// Everything anew: what is known is another market's, or gone.
     pub fn forget(&mut self) {
         self.stage = Stage::Cold;

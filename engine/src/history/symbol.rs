@@ -290,12 +290,12 @@ impl Symbol {
                 needed_ms = needed_ms.min(series.next_ms().or(held).unwrap_or(0));
             }
             let excess = series.recent.len().saturating_sub(HISTORY_OVERLAP_ROWS);
-            series.recent.drain(..excess);
+            series.forget_oldest(excess);
         }
         let unneeded = finest.recent.iter().take_while(|row| row.start_ms < needed_ms).count();
         let excess = finest.recent.len().saturating_sub(HISTORY_FOLD_ROWS_MAX).max(unneeded);
         let keep = finest.recent.len().min(HISTORY_OVERLAP_ROWS);
-        finest.recent.drain(..excess.min(finest.recent.len() - keep));
+        finest.forget_oldest(excess.min(finest.recent.len() - keep));
     }
 
     /// A candle that the engine closed.

@@ -3,7 +3,7 @@
 
 use sim::{Config, Sim};
 use slipstream_client::{Client, Message};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +29,12 @@ pub struct Choice<'a> {
 
 impl Desk {
     /// Starts both; the venue tables are TOML lines (`symbols = […]`), absent for a venue that is off.
-    pub fn start(mut config: Config, choice: &Choice<'_>) -> Self {
+    pub fn start(config: Config, choice: &Choice<'_>) -> Self {
+        Self::start_with(config, choice, |text| text)
+    }
+
+    /// As [`Desk::start`], with a last word on the daemon's configuration.
+    pub fn start_with(mut config: Config, choice: &Choice<'_>, edit: impl FnOnce(String) -> String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("slipstream-desk-{}-{number}", std::process::id()));
@@ -57,17 +62,28 @@ impl Desk {
                 );
             }
         }
-        let file = directory.join("mktdata.toml");
-        std::fs::write(&file, text).unwrap();
-        let log = std::fs::File::create(directory.join("log")).unwrap();
-        let daemon = Command::new(env!("CARGO_BIN_EXE_slipstream-mktdata"))
-            .arg("--config")
-            .arg(&file)
-            .env_remove("MKTDATA_CONFIG")
-            .stderr(Stdio::from(log))
-            .spawn()
-            .unwrap();
+        std::fs::write(directory.join("mktdata.toml"), edit(text)).unwrap();
+        let daemon = spawn(&directory);
         Self { sim, daemon, directory, socket }
+    }
+
+    /// Ends the daemon by a signal, does something while it is down, and starts it again. The time of the start is
+    /// the answer.
+    pub fn restart(&mut self, signal: i32, meanwhile: impl FnOnce(&Path)) -> Instant {
+        self.signal(signal);
+        let asked = Instant::now();
+        while self.is_running() {
+            assert!(asked.elapsed() < PATIENCE, "signal {signal} does not end the daemon");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        meanwhile(&self.directory);
+        self.daemon = spawn(&self.directory);
+        Instant::now()
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: kill has no memory to touch, and the process is our own child, not yet waited for.
+        unsafe { libc::kill(self.daemon.id() as i32, signal) };
     }
 
     /// What the daemon has logged.
@@ -82,9 +98,14 @@ impl Desk {
 
     /// The daemon's resident memory, KiB.
     pub fn resident_kib(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
+        let text = self.proc("status");
         let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// What the system says of the daemon's process, by the name of the file under `/proc`.
+    pub fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.daemon.id())).unwrap()
     }
 
     /// Whether the daemon still runs.
@@ -98,8 +119,7 @@ impl Drop for Desk {
         if std::thread::panicking() {
             eprintln!("---- the daemon's log\n{}", self.log());
         }
-        // SAFETY: kill has no memory to touch, and the process is our own child, not yet waited for.
-        unsafe { libc::kill(self.daemon.id() as i32, libc::SIGTERM) };
+        self.signal(libc::SIGTERM);
         let asked = Instant::now();
         while asked.elapsed() < Duration::from_secs(15) {
             if let Ok(Some(_)) = self.daemon.try_wait() {
@@ -111,6 +131,18 @@ impl Drop for Desk {
         let _ = self.daemon.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The daemon of a directory; its log goes on.
+fn spawn(directory: &Path) -> Child {
+    let log = std::fs::File::options().append(true).create(true).open(directory.join("log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_slipstream-mktdata"))
+        .arg("--config")
+        .arg(directory.join("mktdata.toml"))
+        .env_remove("MKTDATA_CONFIG")
+        .stderr(Stdio::from(log))
+        .spawn()
+        .unwrap()
 }
 
 /// Asks until there is an answer.

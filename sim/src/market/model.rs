@@ -25,6 +25,8 @@ const DEEP_RANK: usize = 200;
 const NEAR_RANK: usize = 50;
 /// The value a typical level holds, in units of the quote currency.
 const LEVEL_VALUE: f64 = 12_000.0;
+/// … but not more than a billion: near the lowest price there is, sizes would leave their range.
+const LEVEL_SIZE_MEAN_MAX_E8: f64 = 1e17;
 /// The relative step of the hidden fair price an event makes.
 const FAIR_STEP: f64 = 3e-6;
 /// Levels a single taker order may sweep.
@@ -374,6 +376,7 @@ fn round_up(value_e8: i64, lot_e8: i64) -> i64 {
 
 fn random_level(instrument: &Instrument, price_e8: i64, random: &mut Random) -> Level {
     let mean_e8 = LEVEL_VALUE / (price_e8 as f64 / SCALE_E8 as f64) * SCALE_E8 as f64;
+    let mean_e8 = mean_e8.min(LEVEL_SIZE_MEAN_MAX_E8);
     let size_e8 = round_up(random.exponential(mean_e8) as i64, instrument.lot_e8());
     Level { price_e8, size_e8, orders: 1 + random.below(ORDERS_MAX) as u32 }
 }

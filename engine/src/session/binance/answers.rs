@@ -185,13 +185,16 @@ impl Feed {
         }
     }
 
-    /// Somebody wants candles, or no longer does: what they lack is asked for first.
+    /// Somebody wants candles or a book, or no longer does: what they lack is asked for first.
     pub(super) fn on_interest(&mut self, interest: &Interest) {
-        if interest.stream == Stream::Candles
-            && let Some(index) = self.index_of(interest.instrument)
-            && let Some(candles) = &mut self.symbols[index].candles
-        {
-            candles.on_interest(interest.interval, interest.wanted);
+        let Some(index) = self.index_of(interest.instrument) else { return };
+        let symbol = &mut self.symbols[index];
+        match (interest.stream, &mut symbol.candles, &mut symbol.book) {
+            (Stream::Candles, Some(candles), _) => {
+                candles.on_interest(interest.interval, interest.wanted);
+            }
+            (Stream::Orderbook, _, Some(book)) => book.on_interest(interest.wanted),
+            _ => {}
         }
     }
 

@@ -140,6 +140,10 @@ pub struct BookSync {
     /// The last quote id.
     quote_id: u64,
     served_before: bool,
+    /// Somebody wants it: its first snapshot is not one among hundreds.
+    wanted: bool,
+    /// How urgently the request on its way was asked.
+    asked_as: Priority,
     depth_wanted: usize,
     state: StreamState,
 }
@@ -168,6 +172,8 @@ impl BookSync {
             behind: None,
             quote_id: 0,
             served_before: false,
+            wanted: false,
+            asked_as: Priority::Repair,
             depth_wanted,
             state: StreamState::new(),
         }
@@ -194,6 +200,15 @@ impl BookSync {
     /// Changes the state and tells it.
     pub fn set_state(&mut self, state: State, reason: Reason, cx: &mut BookContext<'_>) {
         self.state.set(cx.publisher, (Venue::Binance, cx.instrument, STREAM), (state, reason), cx.now);
+    }
+
+    /// Somebody wants this book, or no longer does. A first snapshot that waits among those of others is asked
+    /// for again, urgently; the fetcher drops the request that waits.
+    pub fn on_interest(&mut self, wanted: bool) {
+        self.wanted = wanted;
+        if wanted && self.asked_as == Priority::Seed && matches!(self.fetch, Fetch::Asked { .. }) {
+            self.fetch = Fetch::Wait { until_mono_ns: 0 };
+        }
     }
 
     /// The connection is gone. The book is kept: its chain may go on.
@@ -494,11 +509,19 @@ impl BookSync {
                 let token = self.next_token;
                 self.next_token += 1;
                 self.fetch = Fetch::Asked { token };
-                let urgent = !self.reseeding || self.is_short_of(RESEED_URGENT_LEVELS);
-                let priority = if urgent { Priority::Repair } else { Priority::Background };
-                Some(SnapshotWish { token, priority })
+                self.asked_as = self.urgency();
+                Some(SnapshotWish { token, priority: self.asked_as })
             }
             _ => None,
+        }
+    }
+
+    fn urgency(&self) -> Priority {
+        match self.reseeding {
+            true if self.is_short_of(RESEED_URGENT_LEVELS) => Priority::Repair,
+            true => Priority::Background,
+            false if self.served_before || self.wanted => Priority::Repair,
+            false => Priority::Seed,
         }
     }
 
