@@ -11,7 +11,7 @@ use slipstream_client::{Client, Value, request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use system::{Choice, Desk, wait_for};
+use system::{Choice, Desk, wait_for, wait_long_for};
 
 const SEED: u64 = 20_261_122;
 const INTERVALS: [(&str, u64); 3] = [("15m", 2_000), ("1h", 2_000), ("4h", 1_200)];
@@ -20,6 +20,8 @@ const KEPT: u64 = 1_000;
 const RESIDENT_KIB_MAX: u64 = 300_000_000 / 1024;
 /// Half a minute of it may add: once-a-second books of a hundred symbols take 70 KiB a second until they are full.
 const GROWTH_KIB_MAX: u64 = 6 * 1024;
+/// Filling takes fifty seconds by the markets' rates, and three times as long on a machine that cannot keep up.
+const FILLED: Duration = Duration::from_secs(150);
 const WATCHED: Duration = Duration::from_secs(30);
 
 /// Symbols of a venue that trade.
@@ -41,6 +43,21 @@ fn ask(client: &mut Client, question: &str, venue: &str, symbol: &str, count: u6
         Ok((_, Value::Array(rows))) => rows,
         other => panic!("{question} {venue} {symbol}: {other:?}"),
     }
+}
+
+/// Whether all candles of a symbol are there; then as many as are kept, and the one that runs.
+fn has_candles(client: &mut Client, venue: &str, symbol: &str) -> bool {
+    INTERVALS.iter().all(|&(interval, kept)| {
+        let question = request("get_candles").venue(venue).symbol(symbol).with("interval", interval);
+        match client.request(&question.with("count", 5_000)) {
+            Ok((_, Value::Array(rows))) => {
+                assert_eq!(rows.len() as u64, kept + 1, "{symbol} {interval}");
+                true
+            }
+            Err(error) if error.code() == Some("not_ready") => false,
+            other => panic!("{symbol} {interval}: {other:?}"),
+        }
+    })
 }
 
 /// A client that wants everything: with it the shared log of messages is in use to its end.
@@ -118,21 +135,14 @@ fn holds(hyperliquid: usize, binance: usize) {
     });
     let (bytes, reader) = listen(&desk, &symbols, &stop);
     let mut unfilled: Vec<_> = all.clone();
-    wait_for("full histories", || {
+    wait_long_for("full histories", FILLED, || {
+        std::thread::sleep(Duration::from_millis(500));
         unfilled.retain(|(venue, name)| {
             let mut count = |question| ask(&mut client, question, venue, name, KEPT).len() as u64;
-            count("get_trades") < KEPT || count("get_quotes") < KEPT
+            count("get_trades") < KEPT || count("get_quotes") < KEPT || !has_candles(&mut client, venue, name)
         });
-        std::thread::sleep(Duration::from_millis(500));
         (unfilled.is_empty() && bytes.load(Ordering::Relaxed) > 80 << 20).then_some(())
     });
-    for (venue, name) in &all {
-        for (interval, count) in INTERVALS {
-            let question = request("get_candles").venue(venue).symbol(name).with("interval", interval);
-            let (_, rows) = client.request(&question.with("count", 5_000)).unwrap();
-            assert_eq!(rows.as_array().unwrap().len() as u64, count + 1, "{name} {interval}");
-        }
-    }
     println!("{hyperliquid} + {binance} symbols full after {:.0} s", began.elapsed().as_secs_f64());
     // Long replies have come and gone by now.
     std::thread::sleep(Duration::from_secs(3));

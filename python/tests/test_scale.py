@@ -107,6 +107,8 @@ class Crowd:
 
     def stop(self) -> None:
         for process in reversed(self.processes):
+            if process.poll() is not None:
+                print(f"{process.args!r} had ended: {process.returncode}\n{self.log.read_text()[-4000:]}")
             end(process)
 
 
