@@ -155,17 +155,16 @@ fn what_somebody_wants_is_asked_for_first_and_history_says_where_to_begin() {
     // History has loaded, and the stream says nothing yet.
     let mut venue = venue_of(&["BTCUSDT"], &[Stream::Candles]);
     venue.start();
-    // Nothing is judged by the local clock: the venue's is known from the beat of its mark prices.
-    let beat = format!(
-        r#"{{"stream":"btcusdt@markPrice@1s","data":{{"e":"markPriceUpdate","E":{},"s":"BTCUSDT","p":"1.0","i":"1.0","P":"1.0","r":"0.0001","T":0,"st":1}}}}"#,
-        venue.now_ms()
-    );
-    venue.bench.message(2, &beat);
     let start_ms = Interval::M5.start_ms_of(venue.now_ms()) - 3 * 5 * MINUTE_MS;
     let last = Candle::flat(start_ms, Price::from_raw(7));
     let seed =
         CandleSeed { venue: VenueName::Binance, instrument: 0, interval: Interval::M5, last, base: None };
     venue.bench.with(|session, now, out| session.on_seed(&seed, now, out));
+    // Nothing is judged by the local clock: the venue's is known from the first beat.
+    venue.run_ms_without_fetches(2_000, 50);
+    let link = venue.link_of("btcusdt@kline_5m").unwrap();
+    let now_ms = venue.now_ms();
+    frames::mark(&mut venue.bench, link, "BTCUSDT", now_ms);
     for wanted in [false, true] {
         let interest =
             Interest { instrument: 0, stream: Stream::Candles, interval: Some(Interval::M5), wanted };
