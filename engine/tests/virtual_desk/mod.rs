@@ -18,7 +18,7 @@ use ipc::client::ClientId;
 use ipc::{CandleWish, Core, CoreConfig, Outlets, Output, VenueConfig};
 use sim::protocol::{ControlFrame, Protocol};
 use sim::{ByHand, Heard};
-use slipstream_client::{Message, Request, Value};
+use slipstream_client::{Request, Value};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub struct VirtualDesk<P: Protocol, S: Session> {
     pub queue: Queue,
     pub now: Now,
     pub events: Vec<Event>,
-    /// Whether the link's connections may be made.
+    /// Connections made so far.
     pub connects: usize,
     which: Venue,
     actions: VecDeque<Action>,
@@ -425,11 +425,6 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
     pub fn log(&self) -> String {
         self.events.iter().map(|event| format!("{event:?}\n")).collect()
     }
-}
-
-/// Messages of a client's inbox, for those who want them typed.
-pub fn message(frame: &[u8]) -> Option<Message> {
-    Message::read(frame).ok()
 }
 
 /// Files that survive in memory.
