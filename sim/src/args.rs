@@ -1,6 +1,6 @@
 //! Reads the program's flags; a bad one is answered with what would be right.
 
-use sim::{Config, PlaybackConfig, Speed, StartWhen};
+use sim::{Config, PlaybackConfig, Scenario, Speed, StartWhen};
 use std::path::PathBuf;
 
 /// What `--help` prints.
@@ -28,6 +28,8 @@ Usage: slipstream-sim [flags]
   --playback-hyperliquid FILE   the same for Hyperliquid
   --speed N|max                 speed of playbacks (default: 1, as recorded)
   --start-after N               begin a playback when N streams are subscribed (default: 1; 0: on command only)
+  --scenario NAME|FILE          what goes wrong when, from the first subscription on: bad-day, day-cut, lying-venue,
+                                or a file of your own (docs/simulator.md)
   --ready-file PATH             write the line of JSON with all addresses here as well, when ready
   --help                        this text
 
@@ -39,6 +41,8 @@ pub struct Args {
     pub config: Config,
     /// Where the addresses are written beside standard output.
     pub ready_file: Option<PathBuf>,
+    /// What goes wrong when.
+    pub scenario: Option<Scenario>,
     /// An account that has traded.
     pub account: Option<String>,
 }
@@ -52,7 +56,7 @@ pub enum Parsed {
 }
 
 /// Every flag, to name the nearest ones.
-const FLAGS: [&str; 21] = [
+const FLAGS: [&str; 22] = [
     "--hyperliquid-port",
     "--binance-port",
     "--control-port",
@@ -72,6 +76,7 @@ const FLAGS: [&str; 21] = [
     "--playback-hyperliquid",
     "--speed",
     "--start-after",
+    "--scenario",
     "--ready-file",
     "--help",
 ];
@@ -111,7 +116,7 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
     const RATE_MAX: f64 = 100_000.0;
     const HISTORY_MAX: usize = 20_000;
     const CONNECTION_AGE_S_MAX: usize = 10 * 24 * 3600;
-    let mut account = None;
+    let (mut account, mut scenario) = (None, None);
     let mut config = Config { seed: default_seed, control_port: Some(0), ..Config::default() };
     let (mut ready_file, mut chosen_speed, mut start) =
         (None, Speed::Times(1.0), StartWhen::SubscriptionCount(1));
@@ -178,6 +183,11 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
                     count => StartWhen::SubscriptionCount(count),
                 }
             }
+            "--scenario" => {
+                let name = next()?;
+                let read = Scenario::load(&name).map_err(|error| format!("--scenario {name}: {error}"))?;
+                scenario = Some(read);
+            }
             "--ready-file" => ready_file = Some(PathBuf::from(next()?)),
             other => return Err(format!("there is no flag {other}; there are {}", FLAGS.join(", "))),
         }
@@ -190,7 +200,7 @@ pub fn parse(flags: impl IntoIterator<Item = String>, default_seed: u64) -> Resu
     };
     config.binance.playback = playback_binance.map(playback);
     config.hyperliquid.playback = playback_hyperliquid.map(playback);
-    Ok(Parsed::Run(Box::new(Args { config, ready_file, account })))
+    Ok(Parsed::Run(Box::new(Args { config, ready_file, scenario, account })))
 }
 
 #[cfg(test)]
@@ -217,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_is_in_the_help_and_on_the_page() {
+        let page = include_str!("../../docs/simulator.md");
+        for flag in FLAGS {
+            assert!(HELP.contains(flag), "{flag} is not in the help");
+            assert!(page.contains(&format!("`{flag}")), "{flag} is not in docs/simulator.md");
+        }
+    }
+
+    #[test]
     fn bad_flags_are_told_what_would_be_right() {
         for (line, told) in [
             ("--sead 3", "--seed"),
@@ -225,6 +244,8 @@ mod tests {
             ("--speed 0", "a number above 0, or max"),
             ("--binance-port 99999", "0 to 65535"),
             ("--symbols 0", "from 1 to 2000"),
+            ("--scenario bad-dya", "is it bad-day?); there are bad-day, day-cut, lying-venue"),
+            ("--scenario nowhere.toml", "cannot read nowhere.toml"),
             ("--history -1", "from 0 to 20000"),
             ("--account 0x12", "40 hexadecimal digits"),
             ("--connection-age-s 0", "from 1 to"),

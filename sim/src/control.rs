@@ -5,6 +5,9 @@
 //! GET  /urls                                        the addresses of both venues
 //! GET  /counters?venue=V                            the counters
 //! POST /control/FAULT?venue=V&…                     makes something go wrong (all faults: GET /)
+//! POST /scenario?name=N[&seed=N]                    plays a ready scenario, or the one in the request's body
+//! POST /scenario/stop                               stops it
+//! GET  /scenario                                    how far it is
 //! GET  /playback?venue=V                            started, ended, played, unclaimed
 //! POST /playback/start?venue=V                      starts a playback
 //! GET  /truth/book?venue=V&symbol=S&update_id=N     the true book (or &time_ms=N; neither: now)
@@ -16,12 +19,14 @@
 
 use crate::decimal::{parse_e8, trimmed, trimmed_scaled};
 use crate::error::SimError;
-use crate::faults::{FAULT_FORMS, Fault};
+use crate::faults::{FAULT_FORMS, Fault, fault_form, form_keys};
 use crate::hyperliquid::is_address;
 use crate::market::{Aggressor, Level, NewFill, TruthCandle};
 use crate::protocol::{
     Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Target,
 };
+use crate::scenario::Scenario;
+use crate::scenario::player::{Player, ScenarioStart};
 use crate::sim::VenueHandle;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -29,18 +34,22 @@ use std::collections::HashMap;
 /// The control endpoint.
 pub struct Control {
     venues: Vec<VenueHandle>,
+    player: Player,
 }
 
 /// What is wrong with a request: status and text.
 type Refused = (u16, String);
+
+/// Who asks over HTTP means now.
+const START: ScenarioStart = ScenarioStart::Now;
 
 /// The control endpoint has nothing to do between requests.
 const IDLE_MS: i64 = 1_000;
 
 impl Control {
     /// An endpoint for these venues.
-    pub fn new(venues: Vec<VenueHandle>) -> Self {
-        Self { venues }
+    pub fn new(venues: Vec<VenueHandle>, player: Player) -> Self {
+        Self { venues, player }
     }
 
     fn venue(&self, parameters: &HashMap<String, String>) -> Result<&VenueHandle, Refused> {
@@ -55,7 +64,10 @@ impl Control {
         let path = request.target.path.as_str();
         let refused = |error: SimError| (409, error.to_string());
         match (request.method.as_str(), path) {
-            ("GET", "/") => Ok(json!({"faults": FAULT_FORMS, "form": "POST /control/FAULT?venue=VENUE&…"})),
+            ("GET", "/") => Ok(json!({
+                "faults": FAULT_FORMS, "form": "POST /control/FAULT?venue=VENUE&…",
+                "scenarios": Scenario::names().collect::<Vec<_>>(), "scenario": "POST /scenario?name=NAME",
+            })),
             ("GET", "/urls") => {
                 let urls = self.venues.iter().map(|handle| {
                     let urls = json!({"ws": handle.ws_url(), "rest": handle.rest_url()});
@@ -76,6 +88,17 @@ impl Control {
                 self.venue(&parameters)?.start_playback().map_err(refused)?;
                 Ok(json!({"done": true}))
             }
+            ("POST", "/scenario") => {
+                self.player
+                    .play(&scenario(request, &parameters)?, number(&parameters, "seed")?, START)
+                    .map_err(refused)?;
+                Ok(self.scenario_state())
+            }
+            ("POST", "/scenario/stop") => {
+                self.player.stop();
+                Ok(self.scenario_state())
+            }
+            ("GET", "/scenario") => Ok(self.scenario_state()),
             ("GET", "/truth/book") => book(self.venue(&parameters)?, &parameters),
             ("GET", "/truth/trades") => trades(self.venue(&parameters)?, &parameters),
             ("GET", "/truth/candles") => candles(self.venue(&parameters)?, &parameters),
@@ -84,12 +107,22 @@ impl Control {
             ("POST", _) if path.starts_with("/control/") => {
                 let handle = self.venue(&parameters)?;
                 let name = path.trim_start_matches("/control/");
+                only_known(name, &parameters)?;
                 let fault = Fault::parse(name, &parameters).map_err(|text| (400, text))?;
                 handle.fault(fault).map_err(refused)?;
                 Ok(json!({"done": true}))
             }
             _ => Err((404, format!("nothing at {} {path}; GET / says what there is", request.method))),
         }
+    }
+
+    fn scenario_state(&self) -> Value {
+        let Some(state) = self.player.state() else { return Value::Null };
+        json!({
+            "name": state.name, "seed": state.seed, "elapsed_ms": state.elapsed_ms,
+            "length_ms": state.length_ms, "played": state.played, "refused": state.refused,
+            "last": state.last, "ended": state.ended,
+        })
     }
 }
 
@@ -129,6 +162,27 @@ fn number<T: std::str::FromStr>(
 
 fn symbol(parameters: &HashMap<String, String>) -> Result<&str, Refused> {
     parameters.get("symbol").map(String::as_str).ok_or_else(|| (400, "symbol is missing".to_owned()))
+}
+
+/// The scenario that a request brings, or names. A path is none of this: what is read is what the request holds.
+fn scenario(request: &Request, parameters: &HashMap<String, String>) -> Result<Scenario, Refused> {
+    let bad = |error: SimError| (400, error.to_string());
+    let name = parameters.get("name").map(String::as_str);
+    if request.body.is_empty() {
+        return Scenario::named(name.unwrap_or_default()).map_err(bad);
+    }
+    let text = std::str::from_utf8(&request.body).map_err(|_| (400, "the body is not UTF-8".to_owned()))?;
+    Scenario::parse(name.unwrap_or("the request's body"), text).map_err(bad)
+}
+
+/// Refuses parameters that a fault does not have: a mistyped one would leave its default in force.
+fn only_known(name: &str, parameters: &HashMap<String, String>) -> Result<(), Refused> {
+    let Some(form) = fault_form(name) else { return Ok(()) };
+    let known = |key: &String| key == "venue" || form_keys(form).any(|known| known == key);
+    match parameters.keys().find(|key| !known(key)) {
+        Some(key) => Err((400, format!("{name}: there is no {key} here; right is: {form}"))),
+        None => Ok(()),
+    }
 }
 
 fn book(handle: &VenueHandle, parameters: &HashMap<String, String>) -> Result<Value, Refused> {

@@ -1,10 +1,10 @@
-//! What is being withheld, doubled, crossed, delayed or silenced right now, as the faults that last asked for.
+//! What a venue withholds, crosses, delays, silences or invents right now, as the faults that last asked for.
 
 use crate::faults::Fault;
 use crate::market::{Interval, TruthCandle};
 use std::collections::HashMap;
 
-/// The faults of a venue that last: what is being withheld, doubled, crossed or silenced right now.
+/// The faults of a venue that last. Those of a frame's form are [`crate::wire::Wire`]'s.
 #[derive(Default)]
 pub struct Disturbances {
     silent_streams: HashMap<String, i64>,
@@ -13,7 +13,6 @@ pub struct Disturbances {
     broken_depth_symbols: HashMap<String, u32>,
     dropped_trades: HashMap<String, u32>,
     crossed: HashMap<String, u32>,
-    doubled: HashMap<String, u32>,
     stale: Option<(Option<String>, u32, i64)>,
     late_closes: HashMap<(String, Interval), (u32, i64)>,
     lost_closes: HashMap<(String, Interval), u32>,
@@ -21,6 +20,14 @@ pub struct Disturbances {
     short: HashMap<(String, Interval), Short>,
     candle_rest_down: (bool, i64),
     late_rows: Option<LateRows>,
+    zero_trades: HashMap<String, u32>,
+    null_sides: HashMap<String, u32>,
+    empty_rates: HashMap<String, i64>,
+    new_listings: u32,
+    new_kinds: u32,
+    lost_acks: u32,
+    silent_subscriptions: u32,
+    greetings: u32,
 }
 
 /// Candle frames that end before their periods do.
@@ -76,6 +83,13 @@ fn take(counts: &mut HashMap<String, u32>, key: &str) -> bool {
     true
 }
 
+/// Takes one from a count; true if there was one.
+pub fn take_one(count: &mut u32) -> bool {
+    let taken = *count > 0;
+    *count -= u32::from(taken);
+    taken
+}
+
 fn give(counts: &mut HashMap<String, u32>, key: &str, count: u32) {
     if count > 0 {
         *counts.entry(key.to_owned()).or_default() += count;
@@ -98,7 +112,18 @@ impl Disturbances {
             }
             Fault::DropTrades { symbol, count } => give(&mut self.dropped_trades, symbol, *count),
             Fault::CrossedBook { symbol, frames } => give(&mut self.crossed, symbol, *frames),
-            Fault::DuplicateFrames { symbol, frames } => give(&mut self.doubled, symbol, *frames),
+            Fault::ZeroPriceTrades { symbol, count } => give(&mut self.zero_trades, symbol, *count),
+            Fault::NullSides { symbol, frames } => give(&mut self.null_sides, symbol, *frames),
+            Fault::EmptyRate { symbol, for_ms } => {
+                self.empty_rates.insert(symbol.clone(), now_ms + for_ms);
+            }
+            Fault::NewValues { frames } => {
+                self.new_listings += frames;
+                self.new_kinds += frames;
+            }
+            Fault::LoseAcks { count } => self.lost_acks += count,
+            Fault::AckedAndSilent { count } => self.silent_subscriptions += count,
+            Fault::Greeting { connections } => self.greetings += connections,
             Fault::StaleSnapshots { symbol, requests, age_ms } => {
                 self.stale = (*requests > 0).then(|| (symbol.clone(), *requests, *age_ms));
             }
@@ -127,13 +152,7 @@ impl Disturbances {
                 let (symbol, until_ms) = (symbol.clone(), now_ms + for_ms);
                 self.late_rows = Some(LateRows { symbol, missing: *missing, lag_ms: *lag_ms, until_ms });
             }
-            Fault::Cut { .. }
-            | Fault::RefuseConnections { .. }
-            | Fault::DelayRest { .. }
-            | Fault::StopTrades { .. }
-            | Fault::ListSymbol(_)
-            | Fault::HaltSymbol { .. }
-            | Fault::ChangeTick { .. } => {}
+            _ => {}
         }
     }
 
@@ -161,9 +180,46 @@ impl Disturbances {
         take(&mut self.crossed, symbol)
     }
 
-    /// Whether the next frame of a symbol is to be sent twice.
-    pub fn doubles(&mut self, symbol: &str) -> bool {
-        take(&mut self.doubled, symbol)
+    /// Whether a trade without price is told before the next trade of a symbol.
+    pub fn adds_zero_trade(&mut self, symbol: &str) -> bool {
+        take(&mut self.zero_trades, symbol)
+    }
+
+    /// Whether the next quote of a symbol lacks its bid, and its ask.
+    pub fn lacks_sides(&mut self, symbol: &str) -> Option<(bool, bool)> {
+        let left = self.null_sides.get(symbol).copied()?;
+        take(&mut self.null_sides, symbol);
+        Some([(true, true), (true, false), (false, true)][left as usize % 3])
+    }
+
+    /// Whether a symbol's funding rate is empty now.
+    pub fn rate_is_empty(&self, symbol: &str, now_ms: i64) -> bool {
+        self.empty_rates.get(symbol).is_some_and(|until_ms| now_ms < *until_ms)
+    }
+
+    /// Whether the next list of symbols has one with values not told so far.
+    pub fn lists_new_values(&mut self) -> bool {
+        take_one(&mut self.new_listings)
+    }
+
+    /// Whether the next single trade is of a kind not told so far.
+    pub fn tells_new_kind(&mut self) -> bool {
+        take_one(&mut self.new_kinds)
+    }
+
+    /// Whether the next acknowledgement is lost.
+    pub fn loses_ack(&mut self) -> bool {
+        take_one(&mut self.lost_acks)
+    }
+
+    /// Whether the next subscription delivers nothing.
+    pub fn silences_subscription(&mut self) -> bool {
+        take_one(&mut self.silent_subscriptions)
+    }
+
+    /// Whether the next connection is greeted.
+    pub fn greets(&mut self) -> bool {
+        take_one(&mut self.greetings)
     }
 
     /// How old the next snapshot of a symbol is to be, if it is to come from a cache.

@@ -79,6 +79,29 @@ pub enum SimError {
     /// A fault that this venue, or this mode, cannot have.
     #[error("fault refused: {0}")]
     Fault(String),
+    /// A scenario that cannot be read, or that asks for what is not there.
+    #[error("{name}, line {line}: {reason}")]
+    Scenario {
+        /// Its name or path.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// There is no ready scenario of this name.
+    #[error("no scenario {name:?}{near}; there are {names}, or the path of a file NAME.toml")]
+    NoScenario {
+        /// What was asked for.
+        name: String,
+        /// The nearest name, if one is near.
+        near: String,
+        /// All names.
+        names: String,
+    },
+    /// One scenario is played at a time.
+    #[error("scenario {0} is being played; it has to end or be stopped first")]
+    ScenarioPlays(String),
     /// A playback command to a venue that plays nothing back.
     #[error("{0} does not play a capture back")]
     NoPlayback(&'static str),

@@ -30,13 +30,16 @@
 //!             Heard::Text(_, text) => closed += usize::from(text.contains("\"x\":true")),
 //!             Heard::Ping(from, payload) => drop(venue.send_control(from, ControlFrame::Pong(payload))),
 //!             Heard::Closed(from, code, _) => ended = from == connection && code == 1000,
-//!             Heard::Dropped(..) | Heard::Answer(..) => {}
+//!             _ => {}
 //!         }
 //!     }
 //! }
 //! assert_eq!((closed, ended), (96, true), "a candle each quarter of an hour; a day is the longest life");
 //! # Ok::<(), sim::SimError>(())
 //! ```
+//! What goes wrong is a [`Fault`], at once, or a [`Scenario`], at its times: played by [`Sim::play`], or asked by whoever
+//! drives virtual time ([`Schedule::due`]). `docs/simulator.md` has them all.
+//!
 //! Every frame and row about candles, funding and fills has its truth: [`VenueHandle::candles`],
 //! [`MarketHandle::funding_at`], [`MarketHandle::context`], [`MarketHandle::fills`]. The past before the start is a
 //! pure function of seed, symbol and period, so that a simulation of the same seed started later has the same past
@@ -52,6 +55,8 @@
 
 mod binance;
 pub mod by_hand;
+mod cadence;
+mod clock;
 mod config;
 mod control;
 mod counters;
@@ -59,15 +64,22 @@ mod decimal;
 mod disturbances;
 mod error;
 mod faults;
+mod framing;
 mod hyperliquid;
+mod json;
 pub mod limits;
 pub mod market;
+mod names;
 mod playback;
 pub mod protocol;
 mod random;
+mod rest_faults;
+mod scenario;
 mod server;
 mod sim;
 mod subscribers;
+mod transport;
+mod wire;
 
 pub use binance::Binance;
 pub use by_hand::{ByHand, Heard, NotOpened};
@@ -75,14 +87,17 @@ pub use config::{BinanceConfig, Config, HyperliquidConfig, KeyOrder, PlaybackCon
 pub use counters::{Counters, SharedCounters, SubscribeRecord};
 pub use decimal::{SCALE_E8, fixed, parse_e8, trimmed};
 pub use error::SimError;
-pub use faults::{CutHow, FAULT_FORMS, Fault};
+pub use faults::{CutHow, FAULT_FORMS, Fault, MalformedHow, RefuseHow, StrangeOrder, TlsHow};
 pub use hyperliquid::{Hyperliquid, is_address};
 pub use market::{
     Aggressor, Change, Contract, Fill, Instrument, Interval, Level, Market, MarketConfig, MarketHandle,
     NewFill, NewListing, Quote, SettledFunding, Side, Trade, TruthBook, TruthCandle, TruthContext,
     TruthFunding, Venue,
 };
+pub use names::Names;
 pub use playback::PlaybackHandle;
 pub use protocol::Route;
 pub use random::Random;
+pub use scenario::player::{ScenarioStart, ScenarioState};
+pub use scenario::{Due, Scenario, Schedule};
 pub use sim::{Sim, VenueHandle, combined_url};

@@ -92,5 +92,23 @@ pub const CANDLE_ROWS_MAX: usize = 20_000;
 pub const BOOK_LEVELS_MIN: usize = 30;
 /// Records in the log of subscribe requests; later ones are only counted.
 pub const SUBSCRIBE_LOG_MAX: usize = 100_000;
+/// Bytes a frame may be padded to by a fault; half of what may wait for a socket, so that it is the client who objects.
+pub const OVERSIZE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Frames a fault may send at once on every connection; more in one request is refused.
+pub const EXTRA_FRAMES_MAX: u32 = 1_000;
+/// Steps of a venue's clock remembered, so that a moment keeps the stamp it once had; the oldest is forgotten.
+pub const CLOCK_STEPS_MAX: usize = 64;
+/// Bytes of a scenario's file; a longer one is refused. As much as an HTTP request may bring.
+pub const SCENARIO_BYTES_MAX: usize = HTTP_BODY_BYTES_MAX;
+/// Steps and storms of a scenario, each for one venue; more are refused, since each next fault looks at all of them.
+pub const SCENARIO_PLANS_MAX: usize = 1_000;
+/// The longest scenario, and the latest time in one; a later one is refused. A month of virtual time fits.
+pub const SCENARIO_LENGTH_MS_MAX: i64 = 31 * 24 * 3600 * 1000;
+/// The shortest time between two faults of a step or storm; a shorter one is refused: nobody could keep up.
+pub const SCENARIO_EVERY_MS_MIN: i64 = 10;
+/// How often a playing scenario looks at the clock, and before it begins at the subscriptions.
+pub const SCENARIO_LOOK_MS: i64 = 50;
+/// How often a dripping server looks at its sockets.
+pub const DRIP_EVERY_MS: i64 = 10;
 /// How long a command from another thread may wait for the venue's thread.
 pub const COMMAND_WAIT_MS: u64 = 10_000;

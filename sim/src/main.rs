@@ -6,7 +6,7 @@ use args::{Args, Parsed};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use sim::{NewFill, SCALE_E8, Sim};
+use sim::{NewFill, SCALE_E8, ScenarioStart, Sim};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -50,6 +50,9 @@ fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
             sim.hyperliquid().add_fill(symbol, fill)?;
         }
     }
+    if let Some(scenario) = &args.scenario {
+        sim.play(scenario, None, ScenarioStart::Subscribed)?;
+    }
     let venue = |handle: &sim::VenueHandle| json!({"ws": handle.ws_url(), "rest": handle.rest_url()});
     let ready = json!({
         "hyperliquid": venue(sim.hyperliquid()),
@@ -57,6 +60,7 @@ fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         "control": sim.control_url(),
         "ca": sim.ca_path(),
         "seed": sim.seed(),
+        "scenario": args.scenario.as_ref().map(sim::Scenario::name),
         "pid": std::process::id(),
     })
     .to_string();

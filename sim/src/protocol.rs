@@ -11,6 +11,7 @@
 
 use crate::error::SimError;
 use crate::faults::{CutHow, Fault};
+use crate::framing::{self, Opcode};
 use std::collections::HashMap;
 use tungstenite::Utf8Bytes;
 
@@ -152,6 +153,15 @@ impl Response {
 pub enum Action {
     /// Send a text message.
     Text(ConnectionId, Utf8Bytes),
+    /// Send a message that is no plain text.
+    Odd(ConnectionId, OddMessage),
+    /// Send half a frame (of a TLS record, if so), then end the TCP connection.
+    Half {
+        /// The connection.
+        connection: ConnectionId,
+        /// Of a TLS record, where TLS is spoken.
+        of_record: bool,
+    },
     /// Send a WebSocket ping with this payload.
     Ping(ConnectionId, Vec<u8>),
     /// Close with a close frame.
@@ -162,15 +172,32 @@ pub enum Action {
     Reset(ConnectionId),
     /// Answer a request.
     Respond(RequestId, Response),
-    /// Close every new TCP connection at once until this time.
-    RefuseUntil(i64),
-    /// Hold back every answer by so much, until this time.
-    DelayRest {
-        /// By how much.
-        delay_ms: i64,
-        /// Until when.
-        until_ms: i64,
-    },
+    /// Answer a request not before this time.
+    RespondAt(RequestId, Response, i64),
+    /// Let the transport suffer from this.
+    Transport(Fault),
+}
+
+/// A message that is no plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OddMessage {
+    /// A binary message.
+    Binary(Vec<u8>),
+    /// A text in fragments, which may be cut within a character.
+    Fragments(Vec<Vec<u8>>),
+    /// A text message whose payload is not UTF-8.
+    NotUtf8(Vec<u8>),
+}
+
+impl OddMessage {
+    /// The message as it stands on the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Binary(payload) => framing::frame(Opcode::Binary, payload),
+            Self::Fragments(parts) => framing::fragments(parts),
+            Self::NotUtf8(payload) => framing::frame(Opcode::Text, payload),
+        }
+    }
 }
 
 /// A WebSocket control frame from a client.
@@ -222,22 +249,27 @@ pub trait Protocol: Send {
 pub fn transport_fault(
     fault: &Fault,
     connections: impl Iterator<Item = (ConnectionId, Route)>,
-    now_ms: i64,
     out: &mut Vec<Action>,
 ) -> bool {
     match fault {
-        Fault::Cut { route, how } => {
+        Fault::Cut { route, how, code } => {
             let chosen = connections.filter(|(_, of)| route.is_none_or(|wanted| wanted == *of));
             out.extend(chosen.map(|(connection, _)| match how {
-                CutHow::Close => Action::Close(connection, 1000, ""),
+                CutHow::Close => Action::Close(connection, *code, ""),
                 CutHow::Drop => Action::Drop(connection),
                 CutHow::Reset => Action::Reset(connection),
+                CutHow::MidFrame => Action::Half { connection, of_record: false },
+                CutHow::MidRecord => Action::Half { connection, of_record: true },
             }));
         }
-        Fault::RefuseConnections { for_ms } => out.push(Action::RefuseUntil(now_ms + for_ms)),
-        Fault::DelayRest { delay_ms, for_ms } => {
-            out.push(Action::DelayRest { delay_ms: *delay_ms, until_ms: now_ms + for_ms });
+        Fault::DayCut { route } => {
+            let chosen = connections.filter(|(_, of)| route.is_none_or(|wanted| wanted == *of));
+            out.extend(chosen.map(|(connection, _)| Action::Close(connection, 1000, "")));
         }
+        Fault::RefuseConnections { .. }
+        | Fault::TlsFailure { .. }
+        | Fault::Drip { .. }
+        | Fault::DelayRest { .. } => out.push(Action::Transport(fault.clone())),
         _ => return false,
     }
     true

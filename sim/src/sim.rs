@@ -8,12 +8,14 @@ use crate::error::SimError;
 use crate::faults::Fault;
 use crate::hyperliquid::Hyperliquid;
 use crate::market::{Interval, Market, MarketConfig, MarketHandle, NewFill, TruthCandle, Venue};
+use crate::names::Names;
 use crate::playback::PlaybackHandle;
 use crate::playback::binance::BinancePlayback;
 use crate::playback::hyperliquid::HyperliquidPlayback;
 use crate::protocol::{Protocol, Route};
+use crate::scenario::Scenario;
+use crate::scenario::player::{Player, ScenarioStart, ScenarioState};
 use crate::server::{Remote, Server, tls, wall_ms};
-use rustls::ServerConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ pub struct VenueHandle {
     counters: SharedCounters,
     market: MarketHandle,
     playback: Option<PlaybackHandle>,
+    names: Names,
 }
 
 impl VenueHandle {
@@ -68,7 +71,16 @@ impl VenueHandle {
 
     /// Makes something go wrong; returns when it has.
     pub fn fault(&self, fault: Fault) -> Result<(), SimError> {
+        if let Fault::DnsFailure { for_ms } = fault {
+            self.names.fail_until(wall_ms() + for_ms);
+            return Ok(());
+        }
         self.remote.fault(fault)
+    }
+
+    /// The name service of this venue, for clients that take a resolver.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The playback, if one was configured.
@@ -156,6 +168,7 @@ pub struct Sim {
     ca: Option<(String, PathBuf)>,
     control_url: Option<String>,
     seed: u64,
+    player: Player,
     servers: Vec<Server>,
     _directory: Option<TemporaryDirectory>,
 }
@@ -183,14 +196,16 @@ impl Sim {
         let (hyperliquid, hyperliquid_server) = start_hyperliquid(&config, identity.clone())?;
         let (binance, binance_server) = start_binance(&config, identity)?;
         let mut servers = vec![hyperliquid_server, binance_server];
+        let player = Player::new(vec![hyperliquid.clone(), binance.clone()], config.seed);
         let mut control_url = None;
         if let Some(port) = config.control_port {
-            let control = Control::new(vec![hyperliquid.clone(), binance.clone()]);
+            let control = Control::new(vec![hyperliquid.clone(), binance.clone()], player.clone());
             let server = Server::start("control", port, None, Box::new(control))?;
             control_url = Some(format!("http://localhost:{}", server.port()));
             servers.push(server);
         }
-        Ok(Self { hyperliquid, binance, ca, control_url, seed: config.seed, servers, _directory: directory })
+        let seed = config.seed;
+        Ok(Self { hyperliquid, binance, ca, control_url, seed, player, servers, _directory: directory })
     }
 
     /// Hyperliquid.
@@ -236,8 +251,30 @@ impl Sim {
         self.seed
     }
 
+    /// Begins to play a scenario on a thread of its own, drawn by this seed or by the simulation's; refused while
+    /// another one plays, and if it names a symbol that is not there.
+    pub fn play(&self, scenario: &Scenario, seed: Option<u64>, start: ScenarioStart) -> Result<(), SimError> {
+        self.player.play(scenario, seed, start)
+    }
+
+    /// How far the last scenario is; none if there was none.
+    pub fn scenario(&self) -> Option<ScenarioState> {
+        self.player.state()
+    }
+
+    /// Stops the scenario that plays, if one does; faults that last are not ended by this.
+    pub fn stop_scenario(&self) {
+        self.player.stop();
+    }
+
     /// Ends all threads and closes all ports; the same as dropping it.
-    pub fn stop(mut self) {
+    pub fn stop(self) {}
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        // Before its venues: a fault would find nobody.
+        self.player.stop();
         self.servers.clear();
     }
 }
@@ -256,7 +293,7 @@ fn market(
     })
 }
 
-type Identity = Option<Arc<ServerConfig>>;
+type Identity = Option<Arc<tls::Settings>>;
 
 /// What belongs to a venue beside its protocol.
 type Parts = (SharedCounters, MarketHandle, Option<PlaybackHandle>);
@@ -286,9 +323,9 @@ pub fn binance_protocol(config: &Config, now_ms: i64) -> Result<(Binance, Parts)
     let protocol = match (&own.playback, &playback) {
         (Some(capture), Some(handle)) => {
             let capture = BinancePlayback::open(capture, handle.clone())?;
-            Binance::on_playback(own, capture, counters.clone(), config.tick_ms)
+            Binance::on_playback(own, capture, counters.clone(), config.seed, config.tick_ms)
         }
-        _ => Binance::on_model(own, market.clone(), counters.clone(), config.tick_ms),
+        _ => Binance::on_model(own, market.clone(), counters.clone(), config.seed, config.tick_ms),
     };
     Ok((protocol, (counters, market, playback)))
 }
@@ -313,7 +350,8 @@ fn serve(
     let tls = identity.is_some();
     let server = Server::start(venue.name(), port, identity, protocol)?;
     let (port, remote) = (server.port(), server.remote());
-    let handle = VenueHandle { venue, port, tls, remote, counters, market, playback };
+    let names = Names::new(port);
+    let handle = VenueHandle { venue, port, tls, remote, counters, market, playback, names };
     Ok((handle, server))
 }
 

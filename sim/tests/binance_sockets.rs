@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, Got, NaiveBook, PATIENCE, agent, get, quick};
 use serde_json::{Value, json};
-use sim::{CutHow, Fault, Route, Sim, combined_url};
+use sim::{CutHow, Fault, RefuseHow, Route, Sim, combined_url};
 use std::time::Duration;
 
 fn start() -> Sim {
@@ -191,15 +191,15 @@ fn connections_can_be_cut_in_three_ways_and_refused() {
     for how in [CutHow::Close, CutHow::Drop, CutHow::Reset] {
         let mut public = door(&sim, "/public/ws");
         let mut market = door(&sim, "/market/ws/btcusdt@aggTrade");
-        sim.binance().fault(Fault::Cut { route: Some(Route::Public), how }).expect("a cut");
+        sim.binance().fault(Fault::Cut { route: Some(Route::Public), how, code: 1000 }).expect("a cut");
         let end = public.read_to_end();
         match how {
             CutHow::Close => assert!(matches!(end, Got::Closed { code: Some(1000), .. }), "{end:?}"),
-            CutHow::Drop | CutHow::Reset => assert!(matches!(end, Got::Broken), "{end:?}"),
+            _ => assert!(matches!(end, Got::Broken), "{end:?}"),
         }
         assert_eq!(market.next_json()["e"], "aggTrade");
     }
-    sim.binance().fault(Fault::RefuseConnections { for_ms: 400 }).expect("a refusal");
+    sim.binance().fault(Fault::RefuseConnections { for_ms: 400, how: RefuseHow::Close }).expect("a refusal");
     let url = format!("{}/public/ws", sim.binance().ws_url());
     assert!(Client::try_connect(&sim, &url).is_err());
     std::thread::sleep(Duration::from_millis(500));

@@ -17,7 +17,7 @@ fn binance(config: BinanceConfig) -> (ByHand<Binance>, MarketHandle, SharedCount
     let market_config = MarketConfig { book_levels: 200, ..config.market.clone() };
     let market = MarketHandle::new(Market::new(Venue::Binance, &market_config, 21, START_MS));
     let counters = SharedCounters::default();
-    let venue = Binance::on_model(&config, market.clone(), counters.clone(), 5);
+    let venue = Binance::on_model(&config, market.clone(), counters.clone(), 21, 5);
     (ByHand::new(venue, START_MS), market, counters)
 }
 

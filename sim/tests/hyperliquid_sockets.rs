@@ -177,7 +177,7 @@ fn faults_work_here_too() {
     assert!(client.all_within(Duration::from_millis(300)).is_empty());
     let impossible = Fault::BreakDepthSequence { symbol: "BTC".to_owned(), events: 1 };
     assert!(sim.hyperliquid().fault(impossible).is_err());
-    sim.hyperliquid().fault(Fault::Cut { route: None, how: CutHow::Drop }).expect("a cut");
+    sim.hyperliquid().fault(Fault::Cut { route: None, how: CutHow::Drop, code: 1000 }).expect("a cut");
     assert!(matches!(client.read_to_end(), Got::Broken));
 }
 

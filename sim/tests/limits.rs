@@ -4,7 +4,7 @@ mod common;
 
 use serde_json::{Value, json};
 use sim::protocol::{ControlFrame, Protocol, Response};
-use sim::{ByHand, Config, CutHow, Fault, Heard, NotOpened, Route};
+use sim::{ByHand, Config, CutHow, Fault, Heard, NotOpened, RefuseHow, Route};
 
 /// Twenty seconds before a clock minute ends.
 const START_MS: i64 = 1_790_000_080_000;
@@ -100,9 +100,9 @@ fn binance_connections_have_an_age() {
     let young = young.expect("a second one");
     assert!(venue.is_open(young));
     assert_eq!(venue.counters().connections_aged_out, 1);
-    venue.fault(&Fault::Cut { route: Some(Route::Market), how: CutHow::Reset }).expect("a fault");
+    venue.fault(&Fault::Cut { route: Some(Route::Market), how: CutHow::Reset, code: 1000 }).expect("a fault");
     assert!(matches!(take(&mut venue)[..], [Heard::Dropped(gone, true)] if gone == young));
-    venue.fault(&Fault::RefuseConnections { for_ms: 500 }).expect("a fault");
+    venue.fault(&Fault::RefuseConnections { for_ms: 500, how: RefuseHow::Close }).expect("a fault");
     assert_eq!(venue.open("/public/ws"), Err(NotOpened::Refused));
     assert!(matches!(venue.open("/nowhere"), Err(NotOpened::Refused)));
     venue.pass_to(venue.now_ms() + 500);

@@ -44,13 +44,17 @@ fn it_tells_its_addresses_obeys_and_ends_cleanly() {
     std::fs::create_dir_all(&directory).expect("a directory");
     let (ca, ready_file) = (directory.join("ca.pem"), directory.join("ready.json"));
     let mut command = program();
-    command.args(["--seed", "42", "--rate", "50", "--ca"]).arg(&ca).arg("--ready-file").arg(&ready_file);
+    command
+        .args(["--seed", "42", "--rate", "50", "--scenario", "lying-venue", "--ca"])
+        .arg(&ca)
+        .arg("--ready-file")
+        .arg(&ready_file);
     let mut running = Running(command.spawn().expect("the program"));
     let stdout = running.0.stdout.take().expect("its output");
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).expect("a line");
     let ready: Value = serde_json::from_str(&line).expect("JSON");
-    assert_eq!(ready["seed"], 42);
+    assert_eq!((&ready["seed"], &ready["scenario"]), (&42.into(), &"lying-venue".into()));
     assert_eq!(std::fs::read_to_string(&ready_file).expect("the file").trim(), line.trim());
     assert!(std::fs::read_to_string(&ca).expect("the CA").contains("BEGIN CERTIFICATE"));
     assert!(ready["hyperliquid"]["ws"].as_str().is_some_and(|url| url.starts_with("wss://localhost:")));
@@ -72,7 +76,11 @@ fn it_tells_its_addresses_obeys_and_ends_cleanly() {
     assert_eq!(ask("POST", "/control/cut?venue=binance&route=public").0, 200);
     let (status, refused) = ask("POST", "/control/cut?venue=binance&how=gently");
     assert_eq!(status, 400);
-    assert!(refused["error"].as_str().is_some_and(|text| text.contains("close, drop and reset")));
+    assert!(
+        refused["error"]
+            .as_str()
+            .is_some_and(|text| text.contains("drop, close, reset, mid_frame, mid_record"))
+    );
     assert_eq!(ask("POST", "/control/drop_trades?venue=binance&symbol=NOPE").0, 409);
     assert_eq!(ask("POST", "/control/cut").0, 400);
     assert_eq!(ask("GET", "/counters?venue=hyperliquid").1["connections_open"], 0);
@@ -80,6 +88,28 @@ fn it_tells_its_addresses_obeys_and_ends_cleanly() {
     assert!(status == 200 && book["bids"].as_array().is_some_and(|bids| !bids.is_empty()));
     assert_eq!(ask("GET", "/truth/trades?venue=hyperliquid&symbol=BTC").0, 200);
     assert_eq!(ask("POST", "/playback/start?venue=binance").0, 409);
+
+    let waiting = ask("GET", "/scenario").1;
+    assert!(waiting["name"] == "lying-venue" && waiting["elapsed_ms"].is_null(), "nobody has subscribed");
+    assert_eq!(ask("POST", "/scenario/stop").0, 200);
+    assert_eq!(ask("POST", "/control/cut?venue=binance&rout=public").0, 400, "a mistyped key is refused");
+    let (status, scenario) = ask("POST", "/scenario?name=day-cut&seed=9");
+    assert_eq!(
+        (status, scenario["name"].as_str(), scenario["seed"].as_u64()),
+        (200, Some("day-cut"), Some(9))
+    );
+    assert_eq!(ask("POST", "/scenario?name=bad-day").0, 409, "one at a time");
+    assert_eq!(ask("POST", "/scenario/stop").1["ended"], true);
+    assert_eq!(ask("GET", "/scenario").1["name"], "day-cut");
+    let (status, refused) = ask("POST", "/scenario?name=../../etc/passwd");
+    assert!(status == 400 && refused["error"].as_str().is_some_and(|text| text.contains("bad-day, day-cut")));
+    let own = "[[step]]\nat_s = 0\nvenue = \"binance\"\nfault = \"cut\"\nhow = \"gently\"";
+    let mut answer = agent.post(format!("{control}/scenario")).send(own).expect("an answer");
+    let text = answer.body_mut().read_to_string().expect("a body");
+    assert!(answer.status() == 400 && text.contains("line 4: cut: how=gently"), "{text}");
+    let own = own.replace("gently", "drop");
+    let answer = agent.post(format!("{control}/scenario?name=mine")).send(own.as_str()).expect("an answer");
+    assert_eq!(answer.status(), 200);
 
     let id = running.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());

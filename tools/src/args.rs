@@ -158,11 +158,12 @@ fn top(parser: &mut Parser, environment: Environment<'_>) -> Result<Parsed, Usag
 
 fn demo(parser: &mut Parser, environment: Environment<'_>) -> Result<Parsed, UsageError> {
     let from_environment = environment("DEMO_SECONDS").filter(|text| !text.is_empty());
-    let mut seconds = None;
+    let (mut seconds, mut scenario) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(Parsed::Print(demo::HELP)),
             Long("seconds") => seconds = Some(("--seconds", text(parser)?)),
+            Long("scenario") => scenario = Some(parser.value()?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -176,7 +177,7 @@ fn demo(parser: &mut Parser, environment: Environment<'_>) -> Result<Parsed, Usa
             _ => return Err(wrong(format!("{name} {text}: right is a whole number of seconds from 1"))),
         },
     };
-    Ok(Parsed::Run(Command::Demo(demo::Options { length })))
+    Ok(Parsed::Run(Command::Demo(demo::Options { length, scenario })))
 }
 
 fn utf8(argument: OsString) -> Result<String, UsageError> {
@@ -309,6 +310,14 @@ mod tests {
     }
 
     #[test]
+    fn the_demo_hands_a_scenario_on() {
+        let Ok(Parsed::Run(Command::Demo(options))) = read_with("demo --scenario bad-day", &[]) else {
+            panic!("good options")
+        };
+        assert_eq!(options.scenario.as_deref(), Some("bad-day".as_ref()));
+    }
+
+    #[test]
     fn help_and_version_come_before_anything_else() {
         assert_eq!(read_with("--help", &[]), Ok(Parsed::Print(HELP)));
         assert_eq!(read_with("tail --help", &[]), Ok(Parsed::Print(tail::HELP)));
@@ -335,6 +344,7 @@ mod tests {
             ("tail a b --jsno", "invalid option '--jsno'"),
             ("top BTC", "unexpected argument \"BTC\""),
             ("demo --seconds 1.5", "a whole number of seconds from 1"),
+            ("demo --scenario", "missing argument for option '--scenario'"),
             ("--verbose", "invalid option '--verbose'"),
         ] {
             let error = read_with(line, &[]).expect_err(line);

@@ -66,7 +66,10 @@ fn tell_marks(
                 (contract == Contract::TradfiPerpetual) == traditional
             })
             .filter_map(|symbol| {
-                let funding = market.funding_at(symbol, at_ms)?;
+                let mut funding = market.funding_at(symbol, at_ms)?;
+                if hub.disturbances.rate_is_empty(&market.instrument(symbol).symbol, now_ms) {
+                    funding.rate_e10 = None;
+                }
                 Some(funding::mark_price(market.instrument(symbol), &funding))
             })
             .collect();

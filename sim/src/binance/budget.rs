@@ -6,6 +6,7 @@ use crate::limits::{
     BINANCE_BAN_MAX_MS, BINANCE_FIRST_BAN_MS, BINANCE_REFUSALS_BEFORE_BAN, BINANCE_WEIGHT_PER_MINUTE_MAX,
 };
 use crate::protocol::Response;
+use crate::rest_faults::Storm;
 
 /// What an address has used up.
 pub struct Budget {
@@ -70,6 +71,28 @@ impl Budget {
         let retry =
             error(429, -1003, &message).with_header("Retry-After", MinuteWeight::seconds_left(now_ms));
         Err(with_weight(retry, used))
+    }
+}
+
+/// What a request is answered with while a fault lasts; with `Retry-After` as the venue sends it.
+pub fn refusal_of(storm: Storm, now_ms: i64, counters: &SharedCounters) -> Response {
+    let (response, usual_s) = match storm.status {
+        418 => {
+            counters.lock().rest_418 += 1;
+            let message = format!("Way too many requests; IP banned until {}.", storm.until_ms);
+            (error(418, -1003, &message), Some((storm.until_ms - now_ms + 999) / 1000))
+        }
+        429 => {
+            counters.lock().rest_429 += 1;
+            let left_s = MinuteWeight::seconds_left(now_ms);
+            (error(429, -1003, "Too many requests."), Some(left_s))
+        }
+        500 => (error(500, -1000, "An unknown error occurred while processing the request."), None),
+        status => (Response::text(status, "Service Unavailable from backend"), None),
+    };
+    match storm.retry_after_s.map(i64::from).or(usual_s) {
+        Some(retry_s) => response.with_header("Retry-After", retry_s),
+        None => response,
     }
 }
 

@@ -22,6 +22,13 @@ pub fn text(hub: &mut Hub, id: ConnectionId, text: &str, now_ms: i64, out: &mut 
     };
     match result {
         Ok(Some(result)) => {
+            let is_ack = request
+                .get("method")
+                .and_then(Value::as_str)
+                .is_some_and(|method| matches!(method, "SUBSCRIBE" | "UNSUBSCRIBE"));
+            if is_ack && hub.disturbances.loses_ack() {
+                return;
+            }
             out.push(Action::Text(id, json!({"result": result, "id": request_id}).to_string().into()));
         }
         Ok(None) => {}

@@ -73,7 +73,11 @@ impl DepthStreams {
                 self.chains[symbol][speed] = None;
                 continue;
             }
-            let interval_ms = self.interval_ms(speed);
+            // Slowed down on command: what changes meanwhile is told in one event.
+            let slowed_ms = hub
+                .live(symbol, Kind::Depth(speed))
+                .and_then(|stream| hub.cadences.period_ms(hub.subscribers.name(stream), now_ms));
+            let interval_ms = slowed_ms.unwrap_or(0).max(self.interval_ms(speed));
             let next_ms = due_ms + ((now_ms - due_ms).div_euclid(interval_ms) + 1) * interval_ms;
             self.due.push(Reverse((next_ms, symbol, speed)));
             self.flush(market, hub, (symbol, speed), now_ms, out);

@@ -51,6 +51,24 @@ pub fn depth<'a>(
     text
 }
 
+/// An event of no trade at all before a trade: no price, no size, and the id before the trade's.
+pub fn zero_agg_trade(instrument: &Instrument, trade: &Trade, event_ms: i64) -> String {
+    let Trade { id, first_trade_id, time_ms, .. } = trade;
+    let (symbol, id, fill) = (&instrument.symbol, id.saturating_sub(1), first_trade_id.saturating_sub(1));
+    format!(
+        r#"{{"e":"aggTrade","E":{event_ms},"a":{id},"s":"{symbol}","p":"0","q":"0","nq":"0","f":{fill},"l":{fill},"T":{time_ms},"m":false,"st":1}}"#
+    )
+}
+
+/// The same of single trades: a placeholder, as the venue sends them (`X` is `NA`).
+pub fn zero_trade(instrument: &Instrument, trade: &Trade, event_ms: i64) -> String {
+    let (symbol, id) = (&instrument.symbol, trade.first_trade_id.saturating_sub(1));
+    let time_ms = trade.time_ms;
+    format!(
+        r#"{{"e":"trade","E":{event_ms},"T":{time_ms},"s":"{symbol}","t":{id},"p":"0","q":"0","X":"NA","m":false,"st":1}}"#
+    )
+}
+
 /// A `bookTicker` event; `None` while a side is empty.
 pub fn book_ticker(instrument: &Instrument, quote: &Quote, event_ms: i64) -> Option<String> {
     let (bid, ask) = (quote.bid?, quote.ask?);

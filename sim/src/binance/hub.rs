@@ -1,13 +1,15 @@
 //! Binance's connections and subscriptions: who hears what, in which form.
 
 use super::streams::{self, AllSymbols, Kind};
+use crate::cadence::Cadences;
+use crate::clock::Clock;
 use crate::counters::{SharedCounters, SlidingCount};
 use crate::disturbances::Disturbances;
 use crate::market::{Contract, Instrument};
 use crate::protocol::{Action, ConnectionId, Route};
 use crate::subscribers::{StreamId, Subscribers};
+use crate::wire::{Leaves, Wire};
 use std::collections::{BTreeMap, HashMap};
-use tungstenite::Utf8Bytes;
 
 /// One WebSocket connection.
 pub struct Connection {
@@ -37,6 +39,12 @@ pub struct Hub {
     pub subscribers: Subscribers,
     /// The faults at work.
     pub disturbances: Disturbances,
+    /// Those of frames.
+    pub wire: Wire,
+    /// Those of stamps.
+    pub clock: Clock,
+    /// Those of how often streams are told.
+    pub cadences: Cadences,
     /// What tests read.
     pub counters: SharedCounters,
     symbols: HashMap<String, usize>,
@@ -48,11 +56,14 @@ pub struct Hub {
 
 impl Hub {
     /// A hub for these symbols.
-    pub fn new(instruments: &[Instrument], counters: SharedCounters) -> Self {
+    pub fn new(instruments: &[Instrument], counters: SharedCounters, seed: u64) -> Self {
         let mut hub = Self {
             connections: BTreeMap::new(),
             subscribers: Subscribers::default(),
             disturbances: Disturbances::default(),
+            wire: Wire::new(seed),
+            clock: Clock::default(),
+            cadences: Cadences::default(),
             counters,
             symbols: HashMap::new(),
             names: Vec::new(),
@@ -85,6 +96,10 @@ impl Hub {
         }
         connection.streams.push(name.to_owned());
         let route = connection.route;
+        self.wire.unmute(id, name);
+        if self.disturbances.silences_subscription() {
+            self.wire.mute(id, name);
+        }
         if AllSymbols::parse(name).is_some_and(|stream| stream.route() == route) {
             self.subscribers.add(name, id);
             return;
@@ -113,6 +128,7 @@ impl Hub {
     pub fn remove(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
         self.subscribers.remove_connection(id);
+        self.wire.forget(id);
     }
 
     /// The stream of a kind that somebody listens to now.
@@ -159,25 +175,63 @@ impl Hub {
         if self.disturbances.is_silent(stream_name, symbol_name, now_ms) {
             return;
         }
-        let times = if self.disturbances.doubles(symbol_name) { 2 } else { 1 };
+        if self.cadences.admits(stream_name, symbol_name, data, now_ms) {
+            self.tell(symbol_name, stream, data, now_ms, out);
+        }
+    }
+
+    /// Sends an event as the faults of frames have it.
+    fn tell(&mut self, symbol_name: &str, stream: StreamId, data: &str, now_ms: i64, out: &mut Vec<Action>) {
+        let stream_name = self.subscribers.name(stream);
+        let stamped = self.clock.has_stepped().then(|| self.clock.stamped(data, &STAMPS));
+        let data = stamped.as_deref().unwrap_or(data);
+        let leaving = self.wire.leave(symbol_name, stream_name, now_ms);
         let (mut raw, mut combined) = (None, None);
         let mut sent = 0;
         for id in self.subscribers.of(stream) {
             let Some(connection) = self.connections.get(id).filter(|connection| !connection.closing) else {
                 continue;
             };
-            let text = if connection.combined {
-                combined.get_or_insert_with(|| {
-                    Utf8Bytes::from(format!(r#"{{"stream":"{stream_name}","data":{data}}}"#))
-                })
-            } else {
-                raw.get_or_insert_with(|| Utf8Bytes::from(data))
-            };
-            for _ in 0..times {
-                out.push(Action::Text(*id, text.clone()));
-                sent += 1;
+            if self.wire.is_muted(*id, stream_name) {
+                continue;
             }
+            let form = if connection.combined { &mut combined } else { &mut raw };
+            let leaves: &Leaves = form.get_or_insert_with(|| {
+                if connection.combined {
+                    Wire::compose(&leaving, format!(r#"{{"stream":"{stream_name}","data":{data}}}"#))
+                } else {
+                    Wire::compose(&leaving, data.to_owned())
+                }
+            });
+            sent += self.wire.send(&leaving, *id, stream_name, leaves, out);
         }
         self.counters.lock().count_frames(stream_name, sent);
     }
+
+    /// Tells what was held back to be told more rarely.
+    pub fn release(&mut self, now_ms: i64, out: &mut Vec<Action>) {
+        for (stream, symbol, data) in self.cadences.due(now_ms) {
+            if let Some(stream) = self.subscribers.find(&stream) {
+                self.tell(&symbol, stream, &data, now_ms, out);
+            }
+        }
+    }
+
+    /// Sends an event of a stream nobody asked for to every connection of a door, or of all.
+    pub fn send_to_all(&self, route: Option<Route>, stream: &str, data: &str, out: &mut Vec<Action>) {
+        for (id, connection) in &self.connections {
+            if connection.closing || route.is_some_and(|route| route != connection.route) {
+                continue;
+            }
+            let text = if connection.combined {
+                format!(r#"{{"stream":"{stream}","data":{data}}}"#)
+            } else {
+                data.to_owned()
+            };
+            out.push(Action::Text(*id, text.into()));
+        }
+    }
 }
+
+/// The members of events and answers that are stamps.
+pub const STAMPS: [&str; 4] = ["E", "T", "time", "serverTime"];

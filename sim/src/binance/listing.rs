@@ -64,13 +64,19 @@ fn symbol_info(instrument: &Instrument) -> String {
     )
 }
 
-/// `/fapi/v1/exchangeInfo`.
-pub fn exchange_info(instruments: &[Instrument], now_ms: i64) -> String {
-    let symbols: Vec<String> = instruments
+/// A symbol as the venue might list one some day: status, contract, filter and order type are new.
+const NEW_SYMBOL: &str = r#"{"symbol":"AUCTIONTESTUSDT","pair":"AUCTIONTESTUSDT","contractType":"EVENT_PERPETUAL","deliveryDate":4133404800000,"onboardDate":1569398400000,"status":"CALL_AUCTION","baseAsset":"AUCTIONTEST","quoteAsset":"USDT","marginAsset":"USDT","pricePrecision":2,"quantityPrecision":3,"baseAssetPrecision":8,"quotePrecision":8,"underlyingType":"FORECAST","underlyingSubType":[],"filters":[{"filterType":"AUCTION_BAND","band":{"up":"1.1"}},{"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"100000","tickSize":"0.01"}],"orderTypes":["LIMIT","AUCTION"],"timeInForce":["GTC","ATA"],"st":1}"#;
+
+/// `/fapi/v1/exchangeInfo`; with a symbol of values not told so far, if so.
+pub fn exchange_info(instruments: &[Instrument], new_values: bool, now_ms: i64) -> String {
+    let mut symbols: Vec<String> = instruments
         .iter()
         .filter(|instrument| instrument.contract != Contract::CoinPerpetual)
         .map(symbol_info)
         .collect();
+    if new_values {
+        symbols.insert(0, NEW_SYMBOL.to_owned());
+    }
     format!(
         r#"{{"timezone":"UTC","serverTime":{now_ms},"futuresType":"U_MARGINED","rateLimits":[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":2400}},{{"rateLimitType":"ORDERS","interval":"MINUTE","intervalNum":1,"limit":1200}},{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300}}],"exchangeFilters":[],"assets":[{{"asset":"USDT","marginAvailable":true,"autoAssetExchange":"-10000"}}],"symbols":[{}]}}"#,
         symbols.join(",")

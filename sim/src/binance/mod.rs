@@ -6,6 +6,7 @@ mod all_symbols;
 pub(crate) mod budget;
 mod control;
 mod depth;
+mod fault;
 pub(crate) mod frames;
 pub(crate) mod funding;
 pub(crate) mod hub;
@@ -23,15 +24,17 @@ use crate::faults::Fault;
 use crate::limits::{
     BINANCE_MESSAGES_PER_SECOND_CLOSE, BINANCE_MESSAGES_PER_SECOND_MAX, BINANCE_STREAMS_MAX,
 };
-use crate::market::{Instrument, MarketHandle};
+use crate::market::MarketHandle;
 use crate::playback::binance::BinancePlayback;
 use crate::protocol::{
     Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Route, Target,
-    percent_decode, transport_fault,
+    percent_decode,
 };
+use crate::rest_faults::RestFaults;
 use budget::Budget;
 use hub::{Connection, Hub};
 use publish::Publisher;
+use question::Question;
 
 enum Source {
     Model { market: MarketHandle, publisher: Box<Publisher> },
@@ -42,6 +45,7 @@ enum Source {
 pub struct Binance {
     hub: Hub,
     source: Source,
+    rest_faults: RestFaults,
     budget: Budget,
     messages_per_minute: SlidingCount,
     ping_interval_ms: i64,
@@ -57,11 +61,13 @@ impl Binance {
         config: &BinanceConfig,
         market: MarketHandle,
         counters: SharedCounters,
+        seed: u64,
         tick_ms: i64,
     ) -> Self {
         let publisher = Box::new(Publisher::new(&market.lock(), config));
         let instruments = market.instruments();
-        Self::new(config, Source::Model { market, publisher }, &instruments, counters, tick_ms)
+        let hub = Hub::new(&instruments, counters, seed);
+        Self::new(config, Source::Model { market, publisher }, hub, tick_ms)
     }
 
     /// The venue on a capture.
@@ -69,22 +75,18 @@ impl Binance {
         config: &BinanceConfig,
         playback: BinancePlayback,
         counters: SharedCounters,
+        seed: u64,
         tick_ms: i64,
     ) -> Self {
-        let instruments = playback.instruments().to_vec();
-        Self::new(config, Source::Playback(Box::new(playback)), &instruments, counters, tick_ms)
+        let hub = Hub::new(playback.instruments(), counters, seed);
+        Self::new(config, Source::Playback(Box::new(playback)), hub, tick_ms)
     }
 
-    fn new(
-        config: &BinanceConfig,
-        source: Source,
-        instruments: &[Instrument],
-        counters: SharedCounters,
-        tick_ms: i64,
-    ) -> Self {
+    fn new(config: &BinanceConfig, source: Source, hub: Hub, tick_ms: i64) -> Self {
         Self {
-            hub: Hub::new(instruments, counters),
+            hub,
             source,
+            rest_faults: RestFaults::default(),
             budget: Budget::new(config.enforce_limits),
             messages_per_minute: SlidingCount::new(60_000),
             ping_interval_ms: config.ping_interval_ms,
@@ -237,69 +239,47 @@ impl Protocol for Binance {
             Ok(used) => used,
             Err(refusal) => return out.push(Action::Respond(id, refusal)),
         };
+        if let Some(storm) = self.rest_faults.storm(now_ms) {
+            let refusal = budget::refusal_of(storm, now_ms, &self.hub.counters);
+            return out.push(Action::Respond(id, budget::with_weight(refusal, used)));
+        }
+        let late_ms = match &question {
+            Ok(Question::Depth { symbol, .. }) => self.rest_faults.snapshot_delay_ms(symbol),
+            _ => None,
+        };
         let response = match question {
             Err(response) => Some(response),
             Ok(question) => match &mut self.source {
                 Source::Model { market, .. } => {
-                    rest::answer(&question, request, market, &mut self.hub.disturbances, now_ms)
+                    rest::answer(&question, request, market, &mut self.hub, now_ms)
                 }
                 Source::Playback(playback) => playback.ask(id, &question, request, used, now_ms),
             },
         };
         if let Some(response) = response {
-            out.push(Action::Respond(id, budget::with_weight(response, used)));
+            let response = budget::with_weight(self.rest_faults.spoil(response), used);
+            out.push(match late_ms {
+                Some(late_ms) => Action::RespondAt(id, response, now_ms + late_ms),
+                None => Action::Respond(id, response),
+            });
         }
     }
 
     fn tick(&mut self, now_ms: i64, backlog: &dyn Backlog, out: &mut Vec<Action>) -> i64 {
         self.keep_alive(now_ms, out);
-        match &mut self.source {
+        let pause_ms = match &mut self.source {
             Source::Model { market, publisher } => {
                 publisher.tick(&mut market.lock(), &mut self.hub, now_ms, out);
                 self.tick_ms
             }
             Source::Playback(playback) => playback.tick(&mut self.hub, backlog, now_ms, out),
-        }
+        };
+        self.hub.release(now_ms, out);
+        pause_ms
     }
 
     fn fault(&mut self, fault: &Fault, now_ms: i64, out: &mut Vec<Action>) -> Result<(), SimError> {
-        let connections = self.hub.connections.iter().map(|(id, connection)| (*id, connection.route));
-        if transport_fault(fault, connections, now_ms, out) {
-            return Ok(());
-        }
-        if matches!(fault, Fault::ShortCandles { .. }) {
-            return Err(SimError::Fault("this venue says when a candle is closed".to_owned()));
-        }
-        if let Some(symbol) = fault.symbol()
-            && self.hub.symbol(&symbol.to_lowercase()).map(|at| self.hub.name(at)) != Some(symbol)
-        {
-            return Err(SimError::UnknownSymbol(symbol.clone()));
-        }
-        let needs_model = matches!(
-            fault,
-            Fault::CrossedBook { .. }
-                | Fault::StaleSnapshots { .. }
-                | Fault::CandleRestDown { .. }
-                | Fault::LateCandleRows { .. }
-                | Fault::StopTrades { .. }
-                | Fault::ListSymbol(_)
-                | Fault::HaltSymbol { .. }
-                | Fault::ChangeTick { .. }
-        );
-        match &mut self.source {
-            Source::Playback(_) if needs_model => {
-                return Err(SimError::Fault("not while a capture is played back".to_owned()));
-            }
-            Source::Playback(_) => {}
-            Source::Model { market, .. } => {
-                let mut market = market.lock();
-                let before = market.symbol_count();
-                fault.change_market(&mut market)?;
-                (before..market.symbol_count()).for_each(|new| self.hub.add_symbol(market.instrument(new)));
-            }
-        }
-        self.hub.disturbances.begin(fault, now_ms);
-        Ok(())
+        self.begin_fault(fault, now_ms, out)
     }
 }
 

@@ -7,7 +7,7 @@ use super::klines::Klines;
 use super::streams::Kind;
 use super::{all_symbols, frames, funding};
 use crate::config::BinanceConfig;
-use crate::market::{Market, MarketEvent, Quote};
+use crate::market::{Level, Market, MarketEvent, Quote};
 use crate::protocol::Action;
 use std::collections::BTreeMap;
 
@@ -108,12 +108,25 @@ impl Publisher {
             MarketEvent::Trade { symbol, trade } => {
                 self.klines.traded(symbol);
                 let instrument = market.instrument(symbol);
-                if let Some(stream) = hub.live(symbol, Kind::Trade) {
-                    for data in frames::trades(instrument, &trade, self.trade_placeholders, now_ms) {
+                let streams = (hub.live(symbol, Kind::Trade), hub.live(symbol, Kind::AggTrade));
+                let zero = streams != (None, None) && hub.disturbances.adds_zero_trade(&instrument.symbol);
+                if let Some(stream) = streams.0 {
+                    if zero {
+                        let data = frames::zero_trade(instrument, &trade, now_ms);
+                        hub.deliver(symbol, stream, &data, now_ms, out);
+                    }
+                    for mut data in frames::trades(instrument, &trade, self.trade_placeholders, now_ms) {
+                        if hub.disturbances.tells_new_kind() {
+                            data = data.replace(r#""X":"MARKET""#, r#""X":"AUCTION""#);
+                        }
                         hub.deliver(symbol, stream, &data, now_ms, out);
                     }
                 }
-                if let Some(stream) = hub.live(symbol, Kind::AggTrade) {
+                if let Some(stream) = streams.1 {
+                    if zero {
+                        let data = frames::zero_agg_trade(instrument, &trade, now_ms);
+                        hub.deliver(symbol, stream, &data, now_ms, out);
+                    }
                     if hub.disturbances.drops_trade(&instrument.symbol) {
                         return;
                     }
@@ -134,8 +147,14 @@ fn tell_quote(
     out: &mut Vec<Action>,
 ) {
     let Some(stream) = hub.live(symbol, Kind::BookTicker) else { return };
+    let mut quote = *quote;
+    if let Some((bid, ask)) = hub.disturbances.lacks_sides(&market.instrument(symbol).symbol) {
+        let without = |level: Option<Level>| level.map(|level| Level { price_e8: 0, size_e8: 0, ..level });
+        quote.bid = if bid { without(quote.bid) } else { quote.bid };
+        quote.ask = if ask { without(quote.ask) } else { quote.ask };
+    }
     // Sent at once: the event time is the transaction time, or a millisecond later.
-    if let Some(data) = frames::book_ticker(market.instrument(symbol), quote, quote.time_ms) {
+    if let Some(data) = frames::book_ticker(market.instrument(symbol), &quote, quote.time_ms) {
         hub.deliver(symbol, stream, &data, now_ms, out);
     }
 }
@@ -153,7 +172,10 @@ fn tell_marks(
                 continue;
             }
             let Some(stream) = hub.live(symbol, Kind::MarkPrice { every_second }) else { continue };
-            let Some(funding) = market.funding_at(symbol, at_ms) else { continue };
+            let Some(mut funding) = market.funding_at(symbol, at_ms) else { continue };
+            if hub.disturbances.rate_is_empty(&market.instrument(symbol).symbol, now_ms) {
+                funding.rate_e10 = None;
+            }
             let data = funding::mark_price(market.instrument(symbol), &funding);
             hub.deliver(symbol, stream, &data, now_ms, out);
         }

@@ -1,5 +1,6 @@
 //! Binance's REST as far as market data needs it: the answers of the model.
 
+use super::hub::{Hub, STAMPS};
 use super::question::{AggTradesQuery, FundingRatesQuery, KlinesQuery, Question, is_asked, page};
 use super::{frames, funding, klines, listing};
 use crate::disturbances::{CandleRest, Disturbances};
@@ -45,12 +46,20 @@ pub fn answer(
     question: &Question,
     request: &Request,
     market: &MarketHandle,
-    disturbances: &mut Disturbances,
+    hub: &mut Hub,
     now_ms: i64,
 ) -> Option<Response> {
-    Some(match question {
-        Question::Time => Response::json(200, format!(r#"{{"serverTime":{now_ms}}}"#)),
-        Question::ExchangeInfo => packed(&listing::exchange_info(&market.instruments(), now_ms), request),
+    let disturbances = &mut hub.disturbances;
+    let response = match question {
+        Question::Time => Response::json(200, format!(r#"{{"serverTime":{}}}"#, hub.clock.stamp(now_ms))),
+        Question::ExchangeInfo => {
+            let new_values = disturbances.lists_new_values();
+            let told_ms = hub.clock.stamp(now_ms);
+            return Some(packed(
+                &listing::exchange_info(&market.instruments(), new_values, told_ms),
+                request,
+            ));
+        }
         Question::Depth { symbol, limit } => depth(symbol, *limit, market, disturbances, now_ms),
         Question::AggTrades(query) => agg_trades(query, market, now_ms),
         Question::Klines(query) => match disturbances.candle_rest(now_ms) {
@@ -58,12 +67,19 @@ pub fn answer(
             CandleRest::Error => Response::text(500, "Internal Server Error"),
             CandleRest::Silent => return None,
         },
-        Question::PremiumIndex { symbol } => premium_index(symbol.as_deref(), market),
+        Question::PremiumIndex { symbol } => premium_index(symbol.as_deref(), market, disturbances, now_ms),
         Question::FundingInfo => {
             Response::json(200, funding::funding_info(market.lock().instruments(), now_ms))
         }
         Question::FundingRates(query) => funding_rates(query, market, now_ms),
-    })
+    };
+    let is_stamped =
+        matches!(question, Question::Depth { .. } | Question::AggTrades(_) | Question::PremiumIndex { .. });
+    if !is_stamped || !hub.clock.has_stepped() {
+        return Some(response);
+    }
+    let body = hub.clock.stamped(&String::from_utf8_lossy(&response.body), &STAMPS);
+    Some(Response { body: body.into_bytes(), ..response })
 }
 
 fn depth(
@@ -151,11 +167,20 @@ fn funding_rates(query: &FundingRatesQuery, market: &MarketHandle, now_ms: i64) 
     Response::json(200, funding::funding_rates(&market, index, from_ms, to_ms, query.limit))
 }
 
-fn premium_index(symbol: Option<&str>, market: &MarketHandle) -> Response {
+fn premium_index(
+    symbol: Option<&str>,
+    market: &MarketHandle,
+    disturbances: &Disturbances,
+    now_ms: i64,
+) -> Response {
     let market = market.lock();
     let row = |index: usize| {
-        let funding = market.funding_at(index, market.now_ms())?;
-        Some(funding::premium_index(&market.instrument(index).symbol, &funding))
+        let mut funding = market.funding_at(index, market.now_ms())?;
+        let symbol = &market.instrument(index).symbol;
+        if disturbances.rate_is_empty(symbol, now_ms) {
+            funding.rate_e10 = None;
+        }
+        Some(funding::premium_index(symbol, &funding))
     };
     match symbol {
         Some(symbol) => {

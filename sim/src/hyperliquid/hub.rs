@@ -1,11 +1,14 @@
 //! Hyperliquid's connections and subscriptions.
 
 use super::subscription::Subscription;
+use crate::cadence::Cadences;
+use crate::clock::Clock;
 use crate::counters::SharedCounters;
 use crate::disturbances::Disturbances;
 use crate::market::Instrument;
 use crate::protocol::{Action, ConnectionId};
 use crate::subscribers::{StreamId, Subscribers};
+use crate::wire::Wire;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tungstenite::Utf8Bytes;
 
@@ -35,6 +38,12 @@ pub struct Hub {
     pub streams: Vec<Stream>,
     /// The faults at work.
     pub disturbances: Disturbances,
+    /// Those of frames.
+    pub wire: Wire,
+    /// Those of stamps.
+    pub clock: Clock,
+    /// Those of how often streams are told.
+    pub cadences: Cadences,
     /// What tests read.
     pub counters: SharedCounters,
     coins: HashMap<String, usize>,
@@ -43,12 +52,15 @@ pub struct Hub {
 
 impl Hub {
     /// A hub for these coins.
-    pub fn new(instruments: &[Instrument], counters: SharedCounters) -> Self {
+    pub fn new(instruments: &[Instrument], counters: SharedCounters, seed: u64) -> Self {
         let mut hub = Self {
             connections: BTreeMap::new(),
             subscribers: Subscribers::default(),
             streams: Vec::new(),
             disturbances: Disturbances::default(),
+            wire: Wire::new(seed),
+            clock: Clock::default(),
+            cadences: Cadences::default(),
             counters,
             coins: HashMap::new(),
             dexes: BTreeSet::new(),
@@ -86,7 +98,12 @@ impl Hub {
 
     /// Subscribes.
     pub fn subscribe(&mut self, id: ConnectionId, subscription: Subscription) {
-        let stream = self.subscribers.add(&subscription.name(), id);
+        let name = subscription.name();
+        self.wire.unmute(id, &name);
+        if self.disturbances.silences_subscription() {
+            self.wire.mute(id, &name);
+        }
+        let stream = self.subscribers.add(&name, id);
         if self.streams.len() <= stream {
             self.streams.push(Stream { id: stream, subscription });
         }
@@ -96,6 +113,7 @@ impl Hub {
     pub fn remove(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
         self.subscribers.remove_connection(id);
+        self.wire.forget(id);
     }
 
     /// Sends a text to one connection.
@@ -118,8 +136,8 @@ impl Hub {
         if self.disturbances.is_silent(&name, subscription.coin(), now_ms) {
             return;
         }
-        self.counters.lock().count_frames(&name, 1);
-        self.send(id, text, now_ms, out);
+        let sent = self.send_frame(&name, subscription.coin(), &[id], text, now_ms, out);
+        self.counters.lock().count_frames(&name, sent);
     }
 
     /// Sends a frame to all who listen to a stream.
@@ -132,20 +150,61 @@ impl Hub {
         out: &mut Vec<Action>,
     ) {
         let name = self.subscribers.name(stream);
-        if self.disturbances.is_silent(name, coin, now_ms) {
+        if self.disturbances.is_silent(name, coin, now_ms) || !self.cadences.admits(name, coin, &text, now_ms)
+        {
             return;
         }
-        let times = if self.disturbances.doubles(coin) { 2 } else { 1 };
-        let text = Utf8Bytes::from(text);
+        self.tell(stream, coin, text, now_ms, out);
+    }
+
+    fn tell(&mut self, stream: StreamId, coin: &str, text: String, now_ms: i64, out: &mut Vec<Action>) {
+        let (name, to) = (self.subscribers.name(stream).to_owned(), self.subscribers.of(stream).to_vec());
+        let sent = self.send_frame(&name, coin, &to, text, now_ms, out);
+        self.counters.lock().count_frames(&name, sent);
+    }
+
+    /// Sends a frame of a stream as the faults have it; returns how often.
+    fn send_frame(
+        &mut self,
+        name: &str,
+        coin: &str,
+        to: &[ConnectionId],
+        text: String,
+        now_ms: i64,
+        out: &mut Vec<Action>,
+    ) -> u64 {
+        let text = if self.clock.has_stepped() { self.clock.stamped(&text, &STAMPS) } else { text };
+        let leaving = self.wire.leave(coin, name, now_ms);
+        let leaves = Wire::compose(&leaving, text);
         let mut sent = 0;
-        for id in self.subscribers.of(stream) {
+        for id in to {
             let Some(connection) = self.connections.get_mut(id) else { continue };
+            if self.wire.is_muted(*id, name) {
+                continue;
+            }
             connection.last_sent_ms = now_ms;
-            for _ in 0..times {
-                out.push(Action::Text(*id, text.clone()));
-                sent += 1;
+            sent += self.wire.send(&leaving, *id, name, &leaves, out);
+        }
+        sent
+    }
+
+    /// Tells what was held back to be told more rarely.
+    pub fn release(&mut self, now_ms: i64, out: &mut Vec<Action>) {
+        for (stream, coin, text) in self.cadences.due(now_ms) {
+            if let Some(stream) = self.subscribers.find(&stream) {
+                self.tell(stream, &coin, text, now_ms, out);
             }
         }
-        self.counters.lock().count_frames(name, sent);
+    }
+
+    /// Sends a frame nobody asked for to every connection.
+    pub fn send_to_all(&mut self, text: &str, now_ms: i64, out: &mut Vec<Action>) {
+        for (id, connection) in &mut self.connections {
+            connection.last_sent_ms = now_ms;
+            out.push(Action::Text(*id, text.into()));
+        }
     }
 }
+
+/// The members of frames and answers that are stamps.
+pub const STAMPS: [&str; 1] = ["time"];

@@ -4,6 +4,7 @@
 
 pub(crate) mod candles;
 mod context;
+mod fault;
 mod fills;
 pub(crate) mod frames;
 pub(crate) mod hub;
@@ -26,9 +27,9 @@ use crate::market::MarketHandle;
 use crate::playback::hyperliquid::HyperliquidPlayback;
 use crate::protocol::{
     Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response, Route, Target,
-    transport_fault,
 };
 use crate::random::Random;
+use crate::rest_faults::RestFaults;
 use hub::{Connection, Hub};
 use publish::Publisher;
 use serde_json::Value;
@@ -45,6 +46,7 @@ enum Source {
 pub struct Hyperliquid {
     hub: Hub,
     source: Source,
+    rest_faults: RestFaults,
     weight: SlidingWeight,
     messages: SlidingCount,
     new_connections: SlidingCount,
@@ -66,7 +68,7 @@ impl Hyperliquid {
         tick_ms: i64,
     ) -> Self {
         let publisher = Box::new(Publisher::new(&market.lock(), config));
-        let hub = Hub::new(&market.instruments(), counters);
+        let hub = Hub::new(&market.instruments(), counters, seed);
         Self::new(config, Source::Model { market, publisher }, hub, seed, tick_ms)
     }
 
@@ -78,7 +80,7 @@ impl Hyperliquid {
         seed: u64,
         tick_ms: i64,
     ) -> Self {
-        let hub = Hub::new(playback.instruments(), counters);
+        let hub = Hub::new(playback.instruments(), counters, seed);
         Self::new(config, Source::Playback(Box::new(playback)), hub, seed, tick_ms)
     }
 
@@ -86,6 +88,7 @@ impl Hyperliquid {
         Self {
             hub,
             source,
+            rest_faults: RestFaults::default(),
             weight: SlidingWeight::default(),
             messages: SlidingCount::new(MINUTE_MS),
             new_connections: SlidingCount::new(MINUTE_MS),
@@ -141,6 +144,9 @@ impl Hyperliquid {
             }
         }
         self.hub.counters.lock().subscriptions = self.hub.subscribers.live();
+        if self.hub.disturbances.loses_ack() {
+            return Ok(());
+        }
         let data = format!(r#"{{"method":"{method}","subscription":{normalised}}}"#);
         self.hub.send(id, frames::frame("subscriptionResponse", &data), now_ms, out);
         Ok(())
@@ -229,7 +235,15 @@ impl Hyperliquid {
         let (response, rows_weight) = match &self.source {
             Source::Model { market, .. } => {
                 let disturbances = &mut self.hub.disturbances;
-                info::answer(request, &market.lock(), disturbances, self.key_order, now_ms)
+                let (answer, weight) =
+                    info::answer(request, &market.lock(), disturbances, self.key_order, now_ms);
+                let is_stamped = matches!(kind, "l2Book" | "recentTrades" | "exchangeStatus");
+                if is_stamped && self.hub.clock.has_stepped() {
+                    let body = self.hub.clock.stamped(&String::from_utf8_lossy(&answer.body), &hub::STAMPS);
+                    (Response { body: body.into_bytes(), ..answer }, weight)
+                } else {
+                    (answer, weight)
+                }
             }
             Source::Playback(playback) => playback.answer(request, now_ms),
         };
@@ -249,7 +263,7 @@ impl Protocol for Hyperliquid {
         id: ConnectionId,
         target: &Target,
         now_ms: i64,
-        _out: &mut Vec<Action>,
+        out: &mut Vec<Action>,
     ) -> Result<(), Response> {
         if target.path != "/ws" {
             return Err(Response::text(404, "no such route"));
@@ -268,6 +282,9 @@ impl Protocol for Hyperliquid {
         self.hub.connections.insert(id, Connection { last_sent_ms: now_ms, dies_at_ms: None });
         counters.connections_opened += 1;
         counters.connections_open = self.hub.connections.len();
+        if self.hub.disturbances.greets() {
+            out.push(Action::Text(id, "Websocket connection established.".into()));
+        }
         Ok(())
     }
 
@@ -329,6 +346,7 @@ impl Protocol for Hyperliquid {
     fn request(&mut self, id: RequestId, request: &Request, now_ms: i64, out: &mut Vec<Action>) {
         let is_json =
             request.header("content-type").is_some_and(|value| value.starts_with("application/json"));
+        let mut late_ms = None;
         let response = if request.target.path != "/info" {
             Response::text(404, "")
         } else if request.method != "POST" {
@@ -336,15 +354,25 @@ impl Protocol for Hyperliquid {
         } else if !is_json {
             Response::text(415, "Expected request with `Content-Type: application/json`")
         } else {
-            match serde_json::from_slice(&request.body) {
-                Ok(body) => match self.info(&body, now_ms) {
-                    Some(response) => response,
-                    None => return,
-                },
+            match serde_json::from_slice::<Value>(&request.body) {
+                Ok(body) => {
+                    late_ms = self.snapshot_delay_ms(&body);
+                    match self.info(&body, now_ms) {
+                        Some(response) => self.rest_faults.spoil(response),
+                        None => return,
+                    }
+                }
                 Err(_) => Response::text(400, "Failed to parse the request body as JSON"),
             }
         };
-        out.push(Action::Respond(id, response));
+        let (response, late_ms) = match self.storm(now_ms) {
+            Some(refusal) => (refusal, None),
+            None => (response, late_ms),
+        };
+        out.push(match late_ms {
+            Some(late_ms) => Action::RespondAt(id, response, now_ms + late_ms),
+            None => Action::Respond(id, response),
+        });
     }
 
     fn tick(&mut self, now_ms: i64, backlog: &dyn Backlog, out: &mut Vec<Action>) -> i64 {
@@ -355,6 +383,7 @@ impl Protocol for Hyperliquid {
             }
             Source::Playback(playback) => playback.tick(&mut self.hub, backlog, now_ms, out),
         };
+        self.hub.release(now_ms, out);
         for (id, connection) in &self.hub.connections {
             let dies = connection.dies_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
             let idle = now_ms - connection.last_sent_ms >= self.idle_close_ms;
@@ -366,42 +395,6 @@ impl Protocol for Hyperliquid {
     }
 
     fn fault(&mut self, fault: &Fault, now_ms: i64, out: &mut Vec<Action>) -> Result<(), SimError> {
-        let connections = self.hub.connections.keys().map(|id| (*id, Route::Ws));
-        if transport_fault(fault, connections, now_ms, out) {
-            return Ok(());
-        }
-        match fault {
-            Fault::BreakDepthSequence { .. } => {
-                return Err(SimError::Fault("books have no sequence at this venue".to_owned()));
-            }
-            Fault::LateCloseFrames { .. } | Fault::LoseCloseFrames { .. } | Fault::SilenceKlines { .. } => {
-                return Err(SimError::Fault("no frame says here that a candle is closed".to_owned()));
-            }
-            _ => {}
-        }
-        if let Some(coin) = fault.symbol().filter(|coin| self.hub.coin(coin).is_none()) {
-            return Err(SimError::UnknownSymbol(coin.clone()));
-        }
-        let also_on_playback = matches!(
-            fault,
-            Fault::SilenceStream { .. }
-                | Fault::SilenceSymbol { .. }
-                | Fault::DuplicateFrames { .. }
-                | Fault::CandleRestDown { .. }
-        );
-        match &mut self.source {
-            Source::Playback(_) if !also_on_playback => {
-                return Err(SimError::Fault("not while a capture is played back".to_owned()));
-            }
-            Source::Playback(_) => {}
-            Source::Model { market, .. } => {
-                let mut market = market.lock();
-                let before = market.symbol_count();
-                fault.change_market(&mut market)?;
-                (before..market.symbol_count()).for_each(|new| self.hub.add_coin(market.instrument(new)));
-            }
-        }
-        self.hub.disturbances.begin(fault, now_ms);
-        Ok(())
+        self.begin_fault(fault, now_ms, out)
     }
 }

@@ -11,6 +11,9 @@ use crate::market::{Contract, Level, Market, MarketEvent, Quote, Side, Trade};
 use crate::protocol::{Action, ConnectionId};
 use std::collections::BTreeMap;
 
+/// Makes the id of a trade that is none from that of the trade behind it: real ids have 50 bits.
+const ZERO_TRADE_ID: u64 = 1 << 50;
+
 /// Something that comes round at a fixed interval.
 struct Clock {
     interval_ms: i64,
@@ -252,6 +255,11 @@ impl Publisher {
             let name = &market.instrument(coin).symbol;
             let Some(stream) = hub.subscribers.find(&format!("bbo:{name}")) else { continue };
             if !hub.subscribers.of(stream).is_empty() {
+                let mut quote = quote;
+                if let Some((bid, ask)) = hub.disturbances.lacks_sides(name) {
+                    quote.bid = quote.bid.filter(|_| !bid);
+                    quote.ask = quote.ask.filter(|_| !ask);
+                }
                 hub.deliver(stream, name, frames::bbo(name, &quote, self.order), now_ms, out);
             }
         }
@@ -264,6 +272,11 @@ impl Publisher {
             }
             trades.retain(|_| !hub.disturbances.drops_trade(name));
             if !trades.is_empty() {
+                if hub.disturbances.adds_zero_trade(name) {
+                    let first = trades[0];
+                    let id = first.id ^ ZERO_TRADE_ID;
+                    trades.insert(0, Trade { id, price_e8: 0, size_e8: 0, ..first });
+                }
                 let data = frames::trades(name, trades.iter(), self.order);
                 hub.deliver(stream, name, frames::frame("trades", &data), now_ms, out);
             }

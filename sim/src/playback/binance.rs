@@ -132,7 +132,7 @@ impl BinancePlayback {
             Question::Time => Response::json(200, format!(r#"{{"serverTime":{now_ms}}}"#)),
             Question::ExchangeInfo => match &self.tape.exchange_info {
                 Some(body) => rest::packed(body, request),
-                None => rest::packed(&listing::exchange_info(&self.tape.instruments, now_ms), request),
+                None => rest::packed(&listing::exchange_info(&self.tape.instruments, false, now_ms), request),
             },
             Question::Depth { symbol, .. } if !known(symbol) => rest::invalid_symbol(),
             Question::Depth { symbol, limit } => {

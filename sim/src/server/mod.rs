@@ -3,18 +3,19 @@
 //! The only place that owns sockets and reads a clock. A turn: wait for sockets or the venue's next tick, take in
 //! what clients said, let time pass at the venue, carry out its actions, flush each touched socket once.
 
+mod door;
 mod http;
 mod peer;
 pub(crate) mod tls;
 
 use crate::error::SimError;
-use crate::faults::Fault;
-use crate::limits::{CLOSE_WAIT_MS, COMMAND_WAIT_MS, READ_BYTES};
+use crate::faults::{Fault, RefuseHow};
+use crate::limits::{CLOSE_WAIT_MS, COMMAND_WAIT_MS, DRIP_EVERY_MS, READ_BYTES};
 use crate::protocol::{Action, Backlog, ConnectionId, ControlFrame, Protocol, Request, RequestId, Response};
+use crate::transport::Transport;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use peer::{Broken, Peer, Said};
-use rustls::ServerConfig;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -84,7 +85,7 @@ impl Server {
     pub fn start(
         what: &'static str,
         port: u16,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<Arc<tls::Settings>>,
         protocol: Box<dyn Protocol>,
     ) -> Result<Self, SimError> {
         let listen_failed = |source| SimError::Listen { what, port, source };
@@ -100,7 +101,8 @@ impl Server {
         let state = Loop {
             what,
             poll,
-            listener,
+            listener: Some(listener),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             tls,
             protocol,
             stop: stop.clone(),
@@ -109,8 +111,8 @@ impl Server {
             next_id: FIRST_CONNECTION,
             requests: HashMap::new(),
             delayed: BTreeMap::new(),
-            delay: (0, 0),
-            refuse_until_ms: 0,
+            transport: Transport::default(),
+            paced_ms: None,
             now_ms: wall_ms(),
             actions: Vec::new(),
             buffer: vec![0; READ_BYTES],
@@ -171,8 +173,10 @@ impl Backlog for Peers {
 struct Loop {
     what: &'static str,
     poll: Poll,
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    /// None while connections are refused by not listening.
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    tls: Option<Arc<tls::Settings>>,
     protocol: Box<dyn Protocol>,
     stop: Arc<AtomicBool>,
     commands: Receiver<Command>,
@@ -181,9 +185,10 @@ struct Loop {
     requests: HashMap<RequestId, ConnectionId>,
     /// Answers held back by a fault, by the time they are due.
     delayed: BTreeMap<(i64, RequestId), Response>,
-    /// By how much answers are held back, and until when.
-    delay: (i64, i64),
-    refuse_until_ms: i64,
+    /// The faults of the transport.
+    transport: Transport,
+    /// While everything is sent slowly: when bytes were last allowed.
+    paced_ms: Option<i64>,
     now_ms: i64,
     actions: Vec<Action>,
     buffer: Vec<u8>,
@@ -192,7 +197,7 @@ struct Loop {
 impl Loop {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        let mut wait_ms = 0;
+        let mut wait_ms: i64 = 0;
         while !self.stop.load(Ordering::Acquire) {
             let timeout = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
             if let Err(error) = self.poll.poll(&mut events, Some(timeout))
@@ -211,7 +216,7 @@ impl Loop {
                 }
             }
             while let Ok(command) = self.commands.try_recv() {
-                let outcome = self.protocol.fault(&command.fault, self.now_ms, &mut self.actions);
+                let outcome = self.begin_fault(&command.fault);
                 self.carry_out();
                 self.flush();
                 // Nobody waiting any more is no trouble.
@@ -220,35 +225,21 @@ impl Loop {
             wait_ms = self.protocol.tick(self.now_ms, &self.peers, &mut self.actions);
             self.carry_out();
             self.release_delayed();
+            self.listen_again();
+            self.pace();
             self.flush();
             self.end_overdue();
+            if self.paced_ms.is_some() || self.listener.is_none() {
+                wait_ms = wait_ms.min(DRIP_EVERY_MS);
+            }
         }
     }
 
-    fn accept(&mut self) {
-        loop {
-            let socket = match self.listener.accept() {
-                Ok((socket, _)) => socket,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    log::debug!("{}: accept: {error}", self.what);
-                    continue;
-                }
-            };
-            if self.now_ms < self.refuse_until_ms {
-                continue;
-            }
-            let Ok(mut peer) = Peer::new(socket, self.tls.as_ref()) else { continue };
-            let id = self.next_id;
-            self.next_id += 1;
-            let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(peer.socket(), Token(id as usize), both) {
-                log::warn!("{}: cannot watch a connection: {error}", self.what);
-                continue;
-            }
-            let entry = Entry { peer, open: false, answering: None, ending_at_ms: None };
-            self.peers.entries.insert(id, entry);
+    fn begin_fault(&mut self, fault: &Fault) -> Result<(), SimError> {
+        if matches!(fault, Fault::TlsFailure { .. }) && self.tls.is_none() {
+            return Err(SimError::Fault("TLS is not spoken here".to_owned()));
         }
+        self.protocol.fault(fault, self.now_ms, &mut self.actions)
     }
 
     fn ready(&mut self, id: ConnectionId, readable: bool) {
@@ -335,6 +326,8 @@ impl Loop {
         for action in actions.drain(..) {
             match action {
                 Action::Text(id, text) => self.send(id, Message::Text(text)),
+                Action::Odd(id, message) => self.send_with(id, |peer| peer.send_odd(&message)),
+                Action::Half { connection, of_record } => self.send_half(connection, of_record),
                 Action::Ping(id, payload) => self.send(id, Message::Ping(payload.into())),
                 Action::Close(id, code, reason) => self.close(id, code, reason),
                 Action::Drop(id) => self.end(id),
@@ -344,16 +337,15 @@ impl Loop {
                     }
                     self.end(id);
                 }
-                Action::Respond(request, response) => {
-                    let (delay_ms, until_ms) = self.delay;
-                    if self.now_ms < until_ms && delay_ms > 0 {
-                        self.delayed.insert((self.now_ms + delay_ms, request), response);
-                    } else {
-                        self.respond(request, &response);
+                Action::Respond(request, response) => self.respond_at(request, response, self.now_ms),
+                Action::RespondAt(request, response, at_ms) => self.respond_at(request, response, at_ms),
+                Action::Transport(fault) => {
+                    self.transport.begin(&fault, self.now_ms);
+                    if self.transport.refuses(self.now_ms) == Some(RefuseHow::Refuse) {
+                        // Dropped with those that wait to be accepted: from here on nobody listens.
+                        self.listener = None;
                     }
                 }
-                Action::RefuseUntil(until_ms) => self.refuse_until_ms = until_ms,
-                Action::DelayRest { delay_ms, until_ms } => self.delay = (delay_ms, until_ms),
             }
         }
         // The buffer is used again, unless something was queued meanwhile.
@@ -363,13 +355,36 @@ impl Loop {
     }
 
     fn send(&mut self, id: ConnectionId, message: Message) {
+        self.send_with(id, |peer| peer.send(message));
+    }
+
+    fn send_with(&mut self, id: ConnectionId, send: impl FnOnce(&mut Peer) -> Result<(), Broken>) {
         let Some(entry) = self.peers.entries.get_mut(&id) else { return };
         if entry.ending_at_ms.is_some() {
             return;
         }
         self.peers.touched.insert(id);
-        if entry.peer.send(message).is_err() {
+        if send(&mut entry.peer).is_err() {
             self.end(id);
+        }
+    }
+
+    fn send_half(&mut self, id: ConnectionId, of_record: bool) {
+        if let Some(entry) = self.peers.entries.get_mut(&id)
+            && let Err(Broken) = entry.peer.send_half(of_record)
+        {
+            log::debug!("{}: a connection was gone before it was cut", self.what);
+        }
+        self.end(id);
+    }
+
+    /// Answers a request when a fault lets it, but not before this time.
+    fn respond_at(&mut self, request: RequestId, response: Response, at_ms: i64) {
+        let at_ms = at_ms.max(self.transport.answer_at_ms(self.now_ms));
+        if at_ms > self.now_ms {
+            self.delayed.insert((at_ms, request), response);
+        } else {
+            self.respond(request, &response);
         }
     }
 
@@ -451,6 +466,10 @@ impl Loop {
 
     fn end_overdue(&mut self) {
         let now_ms = self.now_ms;
+        if self.paced_ms.is_some() {
+            // Nothing is late while everything is slow.
+            return;
+        }
         let overdue = |entry: &Entry| entry.ending_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
         let ids: Vec<ConnectionId> =
             self.peers.entries.iter().filter(|(_, entry)| overdue(entry)).map(|(id, _)| *id).collect();

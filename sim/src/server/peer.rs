@@ -7,10 +7,11 @@
 //! Nothing blocks: what the socket does not take waits in `outgoing`, and its length is the backlog.
 
 use super::http;
+use crate::framing;
 use crate::limits::{
     BACKLOG_BYTES_MAX, HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, MESSAGE_BYTES_MAX, READ_BYTES,
 };
-use crate::protocol::{Request, Response};
+use crate::protocol::{OddMessage, Request, Response};
 use mio::net::TcpStream;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{ErrorKind, Read, Write};
@@ -86,7 +87,14 @@ pub struct Peer {
     /// Bytes for the socket; those before `sent_bytes` are gone already.
     outgoing: Vec<u8>,
     sent_bytes: usize,
+    /// Thousandths of bytes the socket may still be given; none: as many as it takes.
+    credit: Option<u64>,
+    /// Answers the first bytes with some that mean nothing.
+    garbage: bool,
 }
+
+/// What answers a client's hello in place of TLS.
+const GARBAGE: &[u8] = b"GARBAGE\xFF\x00\x13\x37 this is not the server you are looking for\r\n\r\n";
 
 impl Peer {
     /// A connection just accepted.
@@ -112,6 +120,8 @@ impl Peer {
             speech: Speech::Http { unread: Vec::new() },
             outgoing: Vec::new(),
             sent_bytes: 0,
+            credit: None,
+            garbage: false,
         })
     }
 
@@ -175,6 +185,11 @@ impl Peer {
                 if unread.is_empty() {
                     return None;
                 }
+                if self.garbage {
+                    unread.clear();
+                    self.outgoing.extend_from_slice(GARBAGE);
+                    return Some(Said::End);
+                }
                 match http::parse(unread) {
                     http::Parsed::Incomplete => None,
                     http::Parsed::Bad(status) => Some(Said::NoRequest(status)),
@@ -208,6 +223,52 @@ impl Peer {
     /// Queues an HTTP answer.
     pub fn respond(&mut self, response: &Response, keep_alive: bool) {
         self.queue_plain(&http::write(response, keep_alive));
+    }
+
+    /// From now on the client's first bytes are answered with garbage, and the connection ends.
+    pub fn answer_garbage(&mut self) {
+        self.tls = None;
+        self.garbage = true;
+    }
+
+    /// Queues a message that the WebSocket library would not send.
+    pub fn send_odd(&mut self, message: &OddMessage) -> Result<(), Broken> {
+        let Speech::WebSocket(websocket) = &mut self.speech else { return Err(Broken) };
+        // What was written before it goes before it.
+        match websocket.flush() {
+            Ok(()) => {}
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Broken),
+        }
+        websocket.get_mut().outgoing.extend_from_slice(&message.to_bytes());
+        Ok(())
+    }
+
+    /// Gives half of a frame to the socket behind all that is queued: of its bytes, or of those TLS makes of them.
+    pub fn send_half(&mut self, of_record: bool) -> Result<(), Broken> {
+        self.credit = None;
+        self.flush()?;
+        let frame = framing::unfinished();
+        match &mut self.tls {
+            Some(tls) if of_record => {
+                tls.writer().write_all(&frame).map_err(|_| Broken)?;
+                let mut record = Vec::new();
+                while tls.wants_write() {
+                    tls.write_tls(&mut record).map_err(|_| Broken)?;
+                }
+                self.outgoing.extend_from_slice(&record[..record.len() / 2]);
+                self.write_socket()
+            }
+            _ => {
+                self.queue_plain(&frame[..frame.len() / 2]);
+                self.flush()
+            }
+        }
+    }
+
+    /// Lets so many thousandths of bytes more leave, up to as many at once; none: as many as the socket takes.
+    pub fn pace(&mut self, earned: Option<u64>, at_once_max: u64) {
+        self.credit = earned.map(|earned| (self.credit.unwrap_or(0) + earned).min(at_once_max));
     }
 
     /// Queues a WebSocket message; nothing leaves before [`Peer::flush`].
@@ -273,9 +334,17 @@ impl Peer {
 
     fn write_socket(&mut self) -> Result<(), Broken> {
         while self.backlog_bytes() > 0 {
-            match self.socket.write(&self.outgoing[self.sent_bytes..]) {
+            let allowed = self.credit.map_or(usize::MAX, |credit| (credit / 1000) as usize);
+            if allowed == 0 {
+                break;
+            }
+            let end = self.sent_bytes.saturating_add(allowed).min(self.outgoing.len());
+            match self.socket.write(&self.outgoing[self.sent_bytes..end]) {
                 Ok(0) => return Err(Broken),
-                Ok(count) => self.sent_bytes += count,
+                Ok(count) => {
+                    self.sent_bytes += count;
+                    self.credit = self.credit.map(|credit| credit - count as u64 * 1000);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Broken),

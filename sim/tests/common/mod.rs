@@ -359,7 +359,7 @@ pub fn binance_by_hand(
 ) -> (ByHand<Binance>, MarketHandle, SharedCounters) {
     let market = MarketHandle::new(Market::new(Venue::Binance, &config.market, seed, start_ms));
     let counters = SharedCounters::default();
-    let venue = Binance::on_model(config, market.clone(), counters.clone(), 5);
+    let venue = Binance::on_model(config, market.clone(), counters.clone(), seed, 5);
     (ByHand::new(venue, start_ms), market, counters)
 }
 

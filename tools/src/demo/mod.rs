@@ -13,6 +13,7 @@ use child::Child;
 use directory::Directory;
 use serde_json::Value as Json;
 use slipstream_client::{Value, request};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,9 @@ slipstream demo - simulated venues, a daemon, and the live table of both
 
 Usage: slipstream demo [options]
 
-  --seconds N   end after N seconds (default: DEMO_SECONDS, else at Ctrl-C)
-  --help        this text
+  --seconds N            end after N seconds (default: DEMO_SECONDS, else at Ctrl-C)
+  --scenario NAME|FILE   let things go wrong: bad-day, day-cut, lying-venue, or a file of your own
+  --help                 this text
 
 Starts slipstream-sim and slipstream-mktdata, which lie beside this program, in a temporary
 directory, shows what `slipstream top` shows, and stops and removes everything at the end. While it
@@ -46,6 +48,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Options {
     /// How long; `None`: until a signal.
     pub length: Option<Duration>,
+    /// What goes wrong meanwhile, by name or path, as slipstream-sim takes it.
+    pub scenario: Option<OsString>,
 }
 
 /// Runs until a signal or the end of its time.
@@ -62,7 +66,7 @@ pub fn run(options: &Options) -> Result<(), ToolError> {
 
 /// Everything that needs the directory.
 fn stage(options: &Options, stop: &Stop, directory: &Directory) -> Result<(), ToolError> {
-    let (mut sim, addresses) = start_sim(stop, directory)?;
+    let (mut sim, addresses) = start_sim(options, stop, directory)?;
     let config = directory.path().join("mktdata.toml");
     let socket = directory.path().join("mktdata.sock");
     write(&config, &daemon_config(&addresses, &socket)?)?;
@@ -70,12 +74,15 @@ fn stage(options: &Options, stop: &Stop, directory: &Directory) -> Result<(), To
         Child::start("slipstream-mktdata", &["--config".as_ref(), config.as_ref()], directory.path())?;
     let show = top::Options { sockets: vec![socket.clone()], ..top::Options::default() };
     wait_until_connected(stop, &mut sim, &mut daemon, &show)?;
-    let notes = vec![
-        format!("log {}", daemon.log().display()),
+    let mut notes = vec![format!("log {}", daemon.log().display())];
+    if let Some(scenario) = &options.scenario {
+        notes.push(format!("scenario {}: what goes wrong is in {}", scenario.display(), sim.log().display()));
+    }
+    notes.extend([
         "in another terminal:".to_owned(),
         format!("  export SLIPSTREAM_SOCKET={}", socket.display()),
         format!("  {} tail binance BTCUSDT", us()),
-    ];
+    ]);
     output::print(&(notes.join("\n") + "\n"))?;
     let shown = Instant::now();
     let mut check = || sim.check().and_then(|()| daemon.check());
@@ -106,10 +113,13 @@ fn write(path: &Path, text: &str) -> Result<(), ToolError> {
 }
 
 /// The simulated venues and their addresses.
-fn start_sim(stop: &Stop, directory: &Directory) -> Result<(Child, Json), ToolError> {
+fn start_sim(options: &Options, stop: &Stop, directory: &Directory) -> Result<(Child, Json), ToolError> {
     let ready = directory.path().join("sim.json");
     let ca = directory.path().join("ca.pem");
-    let arguments = ["--ca".as_ref(), ca.as_os_str(), "--ready-file".as_ref(), ready.as_os_str()];
+    let mut arguments = vec!["--ca".as_ref(), ca.as_os_str(), "--ready-file".as_ref(), ready.as_os_str()];
+    if let Some(scenario) = &options.scenario {
+        arguments.extend(["--scenario".as_ref(), scenario.as_os_str()]);
+    }
     let mut sim = Child::start("slipstream-sim", &arguments, directory.path())?;
     let deadline = Instant::now() + START_MAX;
     while !ready.exists() {
