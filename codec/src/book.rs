@@ -88,9 +88,10 @@ impl<L: BookLevel> BookSide<L> {
         Self { levels: Vec::with_capacity(levels_max), bound: UNBOUNDED, sign, levels_max }
     }
 
+    /// The one price without a negative keeps its key, which is within no bound.
     #[inline]
     fn key(&self, price: Price) -> i64 {
-        self.sign * price.raw()
+        self.sign.wrapping_mul(price.raw())
     }
 
     #[inline]
@@ -274,7 +275,7 @@ impl<L: BookLevel> Book<L> {
         }
         let (bid, ask) = (record.body.bid_horizon.raw(), record.body.ask_horizon.raw());
         let bid_bound = if bid == i64::MIN { UNBOUNDED } else { bid };
-        let ask_bound = if ask == i64::MAX { UNBOUNDED } else { -ask };
+        let ask_bound = if ask == i64::MAX { UNBOUNDED } else { ask.checked_neg().unwrap_or(i64::MAX) };
         self.bids.load(record.bids, record.bid_times, source, bid_bound);
         self.asks.load(record.asks, record.ask_times, source, ask_bound);
     }
@@ -313,7 +314,7 @@ pub fn snapshot_horizon(levels: &[Level], limit: usize, step: i64) -> Option<Pri
     if levels.len() < limit {
         return None;
     }
-    levels.last().map(|worst| Price::from_raw(worst.price.raw() + step))
+    levels.last().map(|worst| Price::from_raw(worst.price.raw().saturating_add(step)))
 }
 
 /// CRC-32C over 64-bit words, eight tables to a word: forty levels once a second per book do not deserve a
@@ -442,6 +443,37 @@ mod tests {
             crc.write(0);
         }
         assert_eq!(crc.finish(), 0x8A91_36AA, "32 zero bytes, RFC 3720 B.4");
+    }
+
+    /// What reads records keeps the horizon that the writer had.
+    #[test]
+    fn a_snapshot_record_carries_its_horizon() {
+        use crate::record::BookBody;
+        use zerocopy::FromZeros;
+        let mut book = Book::<Level>::new(8);
+        let (bids, asks) = ([level(10, 1), level(9, 1)], [level(11, 1), level(12, 1)]);
+        book.load(&bids, &asks, snapshot_horizon(&bids, 2, -1), snapshot_horizon(&asks, 2, 1), 0);
+        let (bid_horizon, ask_horizon) = book.record_horizons();
+        let body = BookBody { bid_horizon, ask_horizon, ..BookBody::new_zeroed() };
+        let record = BookRecord { body: &body, bids: &bids, asks: &asks, bid_times: &[], ask_times: &[] };
+        let mut reader = Book::<Level>::new(8);
+        reader.apply_record(&record, true);
+        // Beyond the horizon on either side: nobody knows what else is there.
+        reader.apply(&[level(8, 1)], &[level(13, 1)], 0);
+        assert_eq!((reader.bids.len(), reader.asks.len()), (2, 2));
+        assert_eq!(reader.record_horizons(), book.record_horizons());
+    }
+
+    /// No venue sends them, but a record may hold anything.
+    #[test]
+    fn prices_at_the_ends_of_their_range_break_nothing() {
+        let mut book = Book::<Level>::new(4);
+        let ends = [level(i64::MIN, 1), level(i64::MAX, 1)];
+        book.apply(&ends, &ends, 0);
+        assert_eq!(book.bids.best(), Some(level(i64::MAX, 1)));
+        assert_eq!(book.asks.best(), Some(level(i64::MAX, 1)));
+        assert_eq!((book.bids.len(), book.asks.len()), (1, 1), "the least is no price");
+        assert_eq!(snapshot_horizon(&[level(i64::MAX, 1)], 1, 1), Some(Price::from_raw(i64::MAX)));
     }
 
     #[test]

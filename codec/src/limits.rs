@@ -48,3 +48,26 @@ pub const DOCUMENT_DEPTH_MAX: usize = 64;
 /// Bytes of the document a decoder's parser has memory for from the start: no frame of a hot channel has been
 /// larger. Larger ones make the buffers grow, which they then keep.
 pub const DOCUMENT_BYTES_START: usize = 64 * 1024;
+
+/// Different unknown members and words that a decoder keeps apart; what is beyond is counted together. A venue
+/// adds a few in a year.
+pub const STRANGE_THINGS_MAX: usize = 32;
+
+/// Bytes of an unknown member's or word's name that are kept; the rest is cut.
+pub const STRANGE_NAME_BYTES_MAX: usize = 40;
+
+/// Different ways in which one venue has changed that are kept apart in a run; what is beyond is counted together.
+/// A decoder's unknown members take a third of them at most. Beyond what is reserved for each kind, 32 places go to
+/// whoever comes first.
+pub const DRIFT_ENTRIES_MAX: usize = 96;
+
+/// Of these, places that each kind has to itself. A tick or a lot is changed for one symbol after another, an entry
+/// each, in the ordinary course of a month: that must not leave a new channel without a place for its first frame. A
+/// venue that changes in more ways of one kind than this is read about in its announcements anyway.
+pub const DRIFT_ENTRIES_RESERVED: usize = 8;
+
+/// Bytes of the first message that showed a change which are kept; the rest is cut.
+pub const DRIFT_FRAME_BYTES_MAX: usize = 512;
+
+/// Bytes of what a change is about; the rest is cut.
+pub const DRIFT_WHAT_BYTES_MAX: usize = 96;

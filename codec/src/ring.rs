@@ -26,7 +26,14 @@ pub enum Importance {
 /// A ring of at least `bytes` bytes (and never less than eight of the largest records).
 #[must_use]
 pub fn ring(bytes: usize) -> (Producer, Consumer) {
-    let words = bytes.max(8 * RECORD_BYTES_MAX) / 8;
+    small_ring(bytes.max(8 * RECORD_BYTES_MAX))
+}
+
+/// A ring of just so many bytes, for whoever wants it to be full soon: a record longer than seven eighths of it
+/// never fits.
+#[must_use]
+pub fn small_ring(bytes: usize) -> (Producer, Consumer) {
+    let words = bytes / 8;
     let (producer, consumer) = rtrb::RingBuffer::new(words);
     (Producer { inner: producer, words, reserve_words: words / 8 }, Consumer { inner: consumer })
 }

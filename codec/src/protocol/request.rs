@@ -4,7 +4,7 @@ use super::error::ErrorCode;
 use super::pack;
 use super::unpack::{Array, Malformed, Map, Value};
 
-/// Bytes of an `id` that is a string. It is echoed in every reply; nobody needs a longer one.
+/// Bytes of an `id` that is a string; nobody needs a longer one. A request with more is refused, with its id.
 pub const ID_BYTES_MAX: usize = 1024;
 
 /// What a client puts into a request to find its reply.
@@ -63,23 +63,21 @@ pub struct Request<'a> {
     fields: Map<'a>,
 }
 
-/// The id of a request as far as it can be told, whatever else is wrong with it.
-fn read_id<'a>(fields: &Map<'a>) -> Result<Option<Id<'a>>, Refusal> {
+/// The id of a request as far as it can be told, whatever else is wrong with it; an error with the id to echo.
+fn read_id<'a>(fields: &Map<'a>) -> Result<Option<Id<'a>>, (Option<Id<'a>>, Refusal)> {
+    let refuse = |id, message: String| Err((id, Refusal::new(ErrorCode::BadRequest, message)));
     match fields.get("id") {
         None | Some(Value::Nil) => Ok(None),
         Some(Value::Int(value)) => Ok(Some(Id::Int(value))),
         Some(value @ Value::Str(bytes)) => match value.as_str() {
             Some(text) if bytes.len() <= ID_BYTES_MAX => Ok(Some(Id::Str(text))),
-            Some(_) => Err(Refusal::new(
-                ErrorCode::BadRequest,
-                format!("`id` has {} bytes; at most {ID_BYTES_MAX} are echoed", bytes.len()),
-            )),
-            None => Err(Refusal::new(ErrorCode::BadRequest, "`id` is not valid UTF-8")),
+            Some(text) => refuse(
+                Some(Id::Str(text)),
+                format!("`id` has {} bytes; at most {ID_BYTES_MAX} are allowed", bytes.len()),
+            ),
+            None => refuse(None, "`id` is not valid UTF-8".to_owned()),
         },
-        Some(other) => Err(Refusal::new(
-            ErrorCode::BadRequest,
-            format!("`id` is {}; an integer or a string is echoed", other.what()),
-        )),
+        Some(other) => refuse(None, format!("`id` is {}; an integer or a string is echoed", other.what())),
     }
 }
 
@@ -98,7 +96,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// As [`Self::read`].
     pub fn of(fields: Map<'a>) -> Result<Self, (Option<Id<'a>>, Refusal)> {
-        let id = read_id(&fields).map_err(|refusal| (None, refusal))?;
+        let id = read_id(&fields)?;
         let request = Self { kind: "", id, fields };
         let kind = request.text("type").map_err(|refusal| (id, refusal))?;
         Ok(Self { kind, ..request })

@@ -3,13 +3,14 @@
 //! `simd-json` turns numbers into doubles, which would lose digits. So a number's text is found again in
 //! the source: every node begins at a structural character, and the parser tells where those are.
 
-use super::DecodeError;
+use super::{DecodeError, Strange, StrangeKind};
 use crate::decimal::{DecimalError, Price, Rate, Size, Volume, parse_fixed};
-use crate::limits::{self, DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX};
+use crate::limits::{self, DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, STRANGE_THINGS_MAX};
 use crate::record::Level;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 use simd_json::{Buffers, Node, StaticNode, Tape};
+use std::cell::RefCell;
 
 /// Parses one document with memory of its own, for REST bodies.
 pub fn read_once<R>(
@@ -26,6 +27,7 @@ pub struct General {
     /// Empty between documents; here only to keep its memory.
     tape: Tape<'static>,
     arena: Bump,
+    strange: RefCell<Strange>,
 }
 
 impl General {
@@ -37,6 +39,8 @@ impl General {
             tape: Tape(std::vec::Vec::new()),
             // A level of eighteen bytes needs 28: itself, and where its three nodes begin.
             arena: Bump::with_capacity(2 * bytes),
+            // One that reads a single document has nobody to tell.
+            strange: RefCell::new(Strange::with_capacity(if bytes == 0 { 0 } else { STRANGE_THINGS_MAX })),
         };
         let level = br#"["0.000","0.000"],"#;
         let levels = bytes / level.len();
@@ -47,6 +51,11 @@ impl General {
             debug_assert_eq!(read, Ok(()));
         }
         parser
+    }
+
+    /// What was strange in what was read.
+    pub fn strange(&mut self) -> &mut Strange {
+        self.strange.get_mut()
     }
 
     /// Parses a document and hands its root to `walk`, with an arena for what shall outlive the walk.
@@ -63,12 +72,13 @@ impl General {
         self.padded.clear();
         self.padded.extend_from_slice(source);
         self.padded.resize(source.len() + simd_json::INPUT_PADDING, 0);
+        let shared = Shared { source, strange: &self.strange };
         let mut tape = core::mem::replace(&mut self.tape, Tape(std::vec::Vec::new())).reset();
         let parsed =
             simd_json::fill_tape_padded(&mut self.padded, source.len(), &mut self.buffers, &mut tape);
         let result = match parsed {
             Ok(()) => begins(source, self.buffers.structural_indexes(), tape.0.len(), arena)
-                .and_then(|begins| walk(Value { nodes: &tape.0, begins, source }, arena)),
+                .and_then(|begins| walk(Value { nodes: &tape.0, begins, shared: &shared }, arena)),
             Err(_) => Err(DecodeError::Malformed("JSON")),
         };
         self.tape = tape.reset();
@@ -99,7 +109,22 @@ fn begins<'t>(
 pub struct Value<'t, 'a> {
     nodes: &'t [Node<'a>],
     begins: &'t [u32],
+    shared: &'t Shared<'a, 't>,
+}
+
+/// What all values of a document share.
+struct Shared<'a, 't> {
     source: &'a [u8],
+    strange: &'t RefCell<Strange>,
+}
+
+/// What is known of an object: its name where it is told, and its members that are of no use here.
+#[derive(Clone, Copy)]
+pub struct Known {
+    /// The message, or its part.
+    pub of: &'static str,
+    /// Members besides those that are read.
+    pub also: &'static [&'static str],
 }
 
 impl<'t, 'a> Value<'t, 'a> {
@@ -111,7 +136,7 @@ impl<'t, 'a> Value<'t, 'a> {
         Self {
             nodes: self.nodes.get(nodes..).unwrap_or(&[]),
             begins: self.begins.get(nodes..).unwrap_or(&[]),
-            source: self.source,
+            shared: self.shared,
         }
     }
 
@@ -153,7 +178,7 @@ impl<'t, 'a> Value<'t, 'a> {
             | Node::Object { .. }
             | Node::Array { .. } => None,
             Node::Static(_) => {
-                let text = self.source.get(*self.begins.first()? as usize..)?;
+                let text = self.shared.source.get(*self.begins.first()? as usize..)?;
                 let end = text
                     .iter()
                     .position(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -269,6 +294,33 @@ impl<'t, 'a> Value<'t, 'a> {
             }
         }
         Ok(found)
+    }
+
+    /// The same of an object whose members are all known: others are noted.
+    pub fn known_fields<const N: usize>(
+        self,
+        names: [&str; N],
+        known: Known,
+        expected: &'static str,
+    ) -> Result<[Option<Self>; N], DecodeError> {
+        let mut found = [None; N];
+        for (key, value) in self.members(expected)? {
+            if let Some(slot) = names.iter().position(|&name| name == key) {
+                if found[slot].replace(value).is_some() {
+                    return Err(DecodeError::Malformed("every member once"));
+                }
+            } else if !known.also.contains(&key) {
+                self.shared.strange.borrow_mut().note(StrangeKind::Field, known.of, key);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes a word that this member, `of` its message, is not known to hold.
+    #[cold]
+    pub fn note_value(self, of: &'static str) {
+        let word = self.text().or_else(|| core::str::from_utf8(self.number_text()?).ok());
+        self.shared.strange.borrow_mut().note(StrangeKind::Value, of, word.unwrap_or(""));
     }
 
     /// The levels of an array, and how many were left out because they have more digits than are carried.

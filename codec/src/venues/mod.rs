@@ -14,6 +14,9 @@ pub mod rest_hyperliquid;
 mod candle_row;
 mod general;
 mod scan;
+mod strange;
+
+pub use strange::{Strange, StrangeKind, StrangeThing};
 
 use crate::decimal::{Price, Size};
 use crate::limits::MESSAGE_LEVELS_MAX;

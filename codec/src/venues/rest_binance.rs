@@ -3,11 +3,11 @@
 //! Read on the fetcher's thread; these allocate.
 
 use super::binance::general as rows;
-use super::general::{Value, read_once, required};
+use super::general::{Elements, Value, read_once, required};
 use super::{DecodeError, candle_row};
 use crate::candle::CandleRow;
 use crate::decimal::{Price, Size};
-use crate::limits::MESSAGE_CANDLES_MAX;
+use crate::limits::{MESSAGE_CANDLES_MAX, STRANGE_THINGS_MAX};
 use crate::record::Level;
 use crate::words::{InstrumentKind, InstrumentStatus, Side};
 
@@ -18,6 +18,17 @@ pub struct ExchangeInfo {
     pub request_weight_per_minute: Option<u64>,
     /// Every listed instrument.
     pub symbols: Vec<InstrumentInfo>,
+    /// Words of kinds and stages of contracts that are not known, each once.
+    pub unknown_words: Vec<UnknownWord>,
+}
+
+/// A word of `exchangeInfo` that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    /// As `exchangeInfo.status=WORD`.
+    pub what: String,
+    /// Who is described so in the first row that holds it: the body it stands in is too large to keep.
+    pub seen: String,
 }
 
 /// One instrument of `exchangeInfo`.
@@ -89,12 +100,11 @@ pub struct AggTradeRow {
 pub fn exchange_info(body: &mut [u8]) -> Result<ExchangeInfo, DecodeError> {
     read_once(body, |root, _| {
         let [limits, symbols] = root.fields(["rateLimits", "symbols"], "an exchangeInfo")?;
+        let rows = || required(symbols, "symbols")?.elements("an array of symbols");
         Ok(ExchangeInfo {
             request_weight_per_minute: limits.and_then(request_weight_per_minute),
-            symbols: required(symbols, "symbols")?
-                .elements("an array of symbols")?
-                .map(instrument)
-                .collect::<Result<_, _>>()?,
+            symbols: rows()?.map(instrument).collect::<Result<_, _>>()?,
+            unknown_words: unknown_words(rows()?),
         })
     })
 }
@@ -110,6 +120,31 @@ fn request_weight_per_minute(limits: Value<'_, '_>) -> Option<u64> {
         let minutes = count.and_then(|count| count.integer("intervalNum").ok()).unwrap_or(1);
         limit?.integer("limit").ok()?.checked_div(minutes)
     })
+}
+
+fn unknown_words(rows: Elements<'_, '_>) -> Vec<UnknownWord> {
+    let mut found: Vec<UnknownWord> = Vec::new();
+    for row in rows {
+        let names = ["symbol", "contractType", "status"];
+        let Ok([symbol, contract, status]) = row.fields(names, "a symbol's description") else {
+            continue;
+        };
+        for (word, words, of) in
+            [(contract, rows::CONTRACT_TYPES, "contractType"), (status, rows::CONTRACT_STATUSES, "status")]
+        {
+            let Some(word) = word.and_then(Value::text).filter(|word| !words.contains(word)) else {
+                continue;
+            };
+            let what = format!("exchangeInfo.{of}={word}");
+            if found.len() < STRANGE_THINGS_MAX && found.iter().all(|known| known.what != what) {
+                let [symbol, contract, status] =
+                    [symbol, contract, status].map(|field| field.and_then(Value::text).unwrap_or("(none)"));
+                let seen = format!("symbol {symbol}, contractType {contract}, status {status}");
+                found.push(UnknownWord { what, seen });
+            }
+        }
+    }
+    found
 }
 
 fn instrument(row: Value<'_, '_>) -> Result<InstrumentInfo, DecodeError> {

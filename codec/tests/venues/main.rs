@@ -5,6 +5,8 @@
 mod check;
 mod facts;
 mod fixtures;
+#[path = "../support/fuzz.rs"]
+mod fuzz;
 mod limits;
 mod market;
 mod mutate;
@@ -13,4 +15,6 @@ mod oracle;
 mod rest;
 mod rest_market;
 mod samples;
+mod strange;
+mod targets;
 mod tree;

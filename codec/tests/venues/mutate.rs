@@ -2,29 +2,7 @@
 
 use crate::tree::Tree;
 
-/// A small generator (SplitMix64); the seed is the bug report.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    pub fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())].clone()
-    }
-}
+pub use crate::fuzz::{Random, damage};
 
 /// Numbers at the edges of what is read, carried or JSON at all.
 const NUMBERS: &[&str] = &[
@@ -277,30 +255,4 @@ fn is_number(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
-}
-
-/// Damages bytes in place of a wire's or a sender's fault.
-pub fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    const BYTES: &[u8] = b"\"\\{}[],:. 0123456789eE+-ntfa\x00\x1f\x7f\x80\xc3\xff\n";
-    let at = random.below(bytes.len());
-    match random.below(7) {
-        0 => bytes.truncate(at),
-        1 => bytes[at] ^= 1 << random.below(8),
-        2 => bytes[at] = random.pick(BYTES),
-        3 => bytes.insert(at, random.pick(BYTES)),
-        4 => drop(bytes.remove(at)),
-        5 => {
-            let end = (at + random.below(12)).min(bytes.len());
-            drop(bytes.drain(at..end));
-        }
-        _ => {
-            let end = (at + random.below(12)).min(bytes.len());
-            let part = bytes[at..end].to_vec();
-            let to = random.below(bytes.len());
-            drop(bytes.splice(to..to, part));
-        }
-    }
-    if bytes.is_empty() {
-        bytes.push(b'{');
-    }
 }

@@ -1,6 +1,7 @@
 //! The plain decoder: the same rules, written for reading, not for speed.
 
 mod market;
+pub mod rest;
 
 use crate::tree::Tree;
 use codec::decimal::{Price, Size};

@@ -142,6 +142,10 @@ fn binance_instruments_of_every_kind() {
         (Some(price("0.1")), Some(size("0.001")))
     );
     assert!(info.symbols[1..].iter().all(|row| row.tick_size.is_none() && row.lot_size.is_none()));
+    // A word that is not known is told with who is described so.
+    let new = info.unknown_words.iter().find(|word| word.what == "exchangeInfo.status=SOMETHING_NEW");
+    let seen = "symbol 币安人生USDT, contractType , status SOMETHING_NEW";
+    assert_eq!(new.map(|word| word.seen.as_str()), Some(seen));
 }
 
 #[test]

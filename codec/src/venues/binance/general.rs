@@ -3,10 +3,52 @@
 use super::{AggTrade, BookTicker, Depth, Kline, MarkPrice, Message, Trade, aggressor};
 use crate::decimal::{Price, Size};
 use crate::record::Level;
-use crate::venues::general::{Value, level_of, optional, required};
+use crate::venues::general::{Known, Value, level_of, optional, required};
 use crate::venues::{DecodeError, candle_row};
 use crate::words::{Interval, Side};
 use bumpalo::Bump;
+
+const fn known(of: &'static str, also: &'static [&'static str]) -> Known {
+    Known { of, also }
+}
+
+/// A kline's candle: what is read here and in [`candle_row`], and what is not read.
+const BAR: Known =
+    known("kline.k", &["t", "T", "o", "h", "l", "c", "v", "n", "s", "f", "L", "q", "V", "Q", "B"]);
+
+const CONTRACT: Known = known("contractInfo", &["e", "E", "ps", "ct", "cs", "dt", "ot", "bks"]);
+
+/// Where trades come from (`X`, measured 2026-10).
+const ORIGINS: &[&str] = &["MARKET", "INSURANCE_FUND", "ADL", "NA"];
+
+/// Kinds of contracts (`contractType`, `ct`; October 2026; empty while one is pending).
+pub const CONTRACT_TYPES: &[&str] = &[
+    "",
+    "PERPETUAL",
+    "TRADIFI_PERPETUAL",
+    "CURRENT_MONTH",
+    "NEXT_MONTH",
+    "CURRENT_QUARTER",
+    "NEXT_QUARTER",
+    "PERPETUAL_DELIVERING",
+    "PERPETUAL DELIVERING",
+    "CURRENT_QUARTER DELIVERING",
+    "NEXT_QUARTER DELIVERING",
+];
+
+/// Stages of a contract's life (`status`, `cs`; October 2026).
+pub const CONTRACT_STATUSES: &[&str] = &[
+    "TRADING",
+    "PENDING_TRADING",
+    "PRE_DELIVERING",
+    "DELIVERING",
+    "DELIVERED",
+    "PRE_SETTLE",
+    "SETTLING",
+    "CLOSE",
+    "HALT",
+    "BREAK",
+];
 
 /// The message, its levels in the arena.
 pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
@@ -16,6 +58,7 @@ pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, 
     let names = ["stream", "data", "e", "result", "error", "code", "msg", "id"];
     let [stream, data, event, result, error, code, text, id] = root.fields(names, "an object or array")?;
     if stream.is_some() || data.is_some() {
+        root.known_fields(["stream", "data"], known("combined", &[]), "a combined message")?;
         let stream = required(stream, "a stream")?.text().ok_or(DecodeError::Malformed("a stream's name"))?;
         let data = required(data, "a stream's data")?;
         if data.is_array() {
@@ -73,7 +116,7 @@ fn event_of<'a>(
 fn depth<'a>(data: Value<'_, 'a>, stream: &'a str, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
     let names = ["s", "E", "T", "U", "u", "pu", "b", "a", "st"];
     let [symbol, event_ms, transaction_ms, first_id, last_id, prev_id, bid_rows, ask_rows, kind] =
-        data.fields(names, "a depthUpdate")?;
+        data.known_fields(names, known("depthUpdate", &["e", "ps"]), "a depthUpdate")?;
     let (bids, bids_left_out) = required(bid_rows, "b")?.levels(arena, level)?;
     let (asks, asks_left_out) = required(ask_rows, "a")?.levels(arena, level)?;
     Ok(Message::Depth(Depth {
@@ -103,7 +146,7 @@ pub fn level(row: Value<'_, '_>) -> Result<Option<Level>, DecodeError> {
 fn book_ticker<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
     let names = ["s", "E", "T", "u", "b", "B", "a", "A", "st"];
     let [symbol, event_ms, transaction_ms, update_id, bid, bid_size, ask, ask_size, kind] =
-        data.fields(names, "a bookTicker")?;
+        data.known_fields(names, known("bookTicker", &["e", "ps"]), "a bookTicker")?;
     let bid = level_of(required(bid, "b")?, required(bid_size, "B")?)?;
     let ask = level_of(required(ask, "a")?, required(ask_size, "A")?)?;
     Ok(Message::BookTicker(BookTicker {
@@ -120,7 +163,7 @@ fn book_ticker<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, 
 fn agg_trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
     let names = ["s", "E", "T", "a", "p", "q", "m", "st"];
     let [symbol, event_ms, trade_ms, agg_id, price, size, buyer_is_maker, kind] =
-        data.fields(names, "an aggTrade")?;
+        data.known_fields(names, known("aggTrade", &["e", "nq", "f", "l"]), "an aggTrade")?;
     Ok(Message::AggTrade(AggTrade {
         stream,
         symbol: text(symbol, "s")?,
@@ -136,7 +179,12 @@ fn agg_trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, De
 fn trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
     let names = ["s", "E", "T", "t", "p", "q", "m", "X", "st"];
     let [symbol, event_ms, trade_ms, trade_id, price, size, buyer_is_maker, origin, kind] =
-        data.fields(names, "a trade")?;
+        data.known_fields(names, known("trade", &["e"]), "a trade")?;
+    if let Some(origin) = origin
+        && origin.text().is_none_or(|word| !ORIGINS.contains(&word))
+    {
+        origin.note_value("trade.X");
+    }
     Ok(Message::Trade(Trade {
         stream,
         symbol: text(symbol, "s")?,
@@ -151,14 +199,20 @@ fn trade<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, Decode
 }
 
 fn kline<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
-    let [symbol, event_ms, bar] = data.fields(["s", "E", "k"], "a kline")?;
+    let [symbol, event_ms, bar] =
+        data.known_fields(["s", "E", "k"], known("kline", &["e", "ps", "st"]), "a kline")?;
     let bar = required(bar, "k")?;
-    let [interval, closed] = bar.fields(["i", "x"], "a kline's candle")?;
+    let [interval, closed] = bar.known_fields(["i", "x"], BAR, "a kline's candle")?;
+    let word = text(interval, "i")?;
+    let length = Interval::from_word(word);
+    if let (None, Some(interval)) = (length, interval) {
+        interval.note_value("kline.k.i");
+    }
     Ok(Message::Kline(Kline {
         stream,
         symbol: text(symbol, "s")?,
         event_ms: integer(event_ms, "E")?,
-        interval: Interval::from_word(text(interval, "i")?),
+        interval: length,
         row: candle_row::of_object(bar)?,
         closed: closed.and_then(Value::boolean).ok_or(DecodeError::Malformed("x, true or false"))?,
     }))
@@ -167,7 +221,7 @@ fn kline<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, Decode
 fn mark_price<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, DecodeError> {
     let names = ["s", "E", "p", "i", "r", "T", "st"];
     let [symbol, event_ms, mark, index, rate, next_funding_ms, kind] =
-        data.fields(names, "a markPriceUpdate")?;
+        data.known_fields(names, known("markPriceUpdate", &["e", "ps", "ap", "P"]), "a markPriceUpdate")?;
     Ok(Message::MarkPrice(MarkPrice {
         stream,
         symbol: text(symbol, "s")?,
@@ -181,7 +235,17 @@ fn mark_price<'a>(data: Value<'_, 'a>, stream: &'a str) -> Result<Message<'a>, D
 }
 
 fn contract_info<'a>(data: Value<'_, 'a>) -> Result<Message<'a>, DecodeError> {
-    let [symbol, kind] = data.fields(["s", "st"], "a contractInfo")?;
+    let [symbol, kind] = data.known_fields(["s", "st"], CONTRACT, "a contractInfo")?;
+    for (key, word) in data.members("a contractInfo")? {
+        let (words, of) = match key {
+            "ct" => (CONTRACT_TYPES, "contractInfo.ct"),
+            "cs" => (CONTRACT_STATUSES, "contractInfo.cs"),
+            _ => continue,
+        };
+        if word.text().is_none_or(|text| !words.contains(&text)) {
+            word.note_value(of);
+        }
+    }
     Ok(Message::ContractInfo { symbol: text(symbol, "s")?, coin_margined: coin_margined(kind)? })
 }
 
@@ -209,7 +273,13 @@ pub fn text<'a>(field: Option<Value<'_, 'a>>, name: &'static str) -> Result<&'a 
 /// `st`: 1 or absent is USDⓈ-M, 2 is COIN-M (since 2026-06-30).
 fn coin_margined(kind: Option<Value<'_, '_>>) -> Result<bool, DecodeError> {
     match kind {
-        Some(kind) if !kind.is_null() => Ok(kind.integer("st")? == 2),
+        Some(kind) if !kind.is_null() => {
+            let number = kind.integer("st")?;
+            if !matches!(number, 1 | 2) {
+                kind.note_value("st");
+            }
+            Ok(number == 2)
+        }
         _ => Ok(false),
     }
 }

@@ -62,6 +62,9 @@ fn book_ticker<'a>(mut c: Cursor<'a>, stream: Option<&'a str>) -> Option<Message
         may b",\"st\":" => kind = c.integer()?;
     );
     close(c, stream)?;
+    if kind > 2 {
+        return None;
+    }
     Some(Message::BookTicker(BookTicker {
         stream: stream.unwrap_or(""),
         symbol,
@@ -95,6 +98,9 @@ fn depth<'a>(
         may b",\"st\":" => kind = c.integer()?;
     );
     close(c, stream)?;
+    if kind > 2 {
+        return None;
+    }
     Some(Message::Depth(Depth {
         stream: stream.unwrap_or(""),
         symbol,
@@ -128,6 +134,9 @@ fn agg_trade<'a>(mut c: Cursor<'a>, stream: Option<&'a str>) -> Option<Message<'
         may b",\"st\":" => kind = c.integer()?;
     );
     close(c, stream)?;
+    if kind > 2 {
+        return None;
+    }
     Some(Message::AggTrade(AggTrade {
         stream: stream.unwrap_or(""),
         symbol,
@@ -156,6 +165,9 @@ fn trade<'a>(mut c: Cursor<'a>, stream: Option<&'a str>) -> Option<Message<'a>> 
         may b",\"st\":" => kind = c.integer()?;
     );
     close(c, stream)?;
+    if kind > 2 || !matches!(origin, "" | "MARKET" | "INSURANCE_FUND" | "ADL" | "NA") {
+        return None;
+    }
     Some(Message::Trade(Trade {
         stream: stream.unwrap_or(""),
         symbol,

@@ -56,5 +56,7 @@ fn bar(c: &mut Cursor<'_>) -> Option<(Option<Interval>, CandleRow, bool)> {
         volume,
         num_trades,
     };
-    Some((Interval::from_word(interval), CandleRow { start_ms, end_ms, candle: Some(candle) }, closed))
+    // An unknown one is for the general parser to note.
+    let interval = Some(Interval::from_word(interval)?);
+    Some((interval, CandleRow { start_ms, end_ms, candle: Some(candle) }, closed))
 }

@@ -22,6 +22,9 @@ pub fn mark_price<'a>(mut c: Cursor<'a>, stream: Option<&'a str>) -> Option<Mess
         may b",\"st\":" => kind = c.integer()?;
     );
     close(c, stream)?;
+    if kind > 2 {
+        return None;
+    }
     Some(Message::MarkPrice(MarkPrice {
         stream: stream.unwrap_or(""),
         symbol,

@@ -5,14 +5,22 @@ use crate::decimal::{Price, Size};
 use crate::limits::MESSAGE_TRADES_MAX;
 use crate::record::Level;
 use crate::venues::DecodeError;
-use crate::venues::general::{Value, level_of, required};
+use crate::venues::general::{Known, Value, level_of, required};
 use crate::words::Side;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+pub const fn known(of: &'static str, also: &'static [&'static str]) -> Known {
+    Known { of, also }
+}
+
+const TRADE: Known = known("trade", &["hash", "users"]);
+
+const SUBSCRIPTION: Known = known("subscription", &["nSigFigs", "mantissa", "aggregateByTime"]);
+
 /// The message, what it has many of in the arena.
 pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, DecodeError> {
-    let [channel, data] = root.fields(["channel", "data"], "an object")?;
+    let [channel, data] = root.known_fields(["channel", "data"], known("message", &[]), "an object")?;
     let channel = channel.and_then(Value::text).unwrap_or("");
     let data = || required(data, "data");
     match channel {
@@ -37,7 +45,7 @@ pub fn message<'a>(root: Value<'_, 'a>, arena: &'a Bump) -> Result<Message<'a>, 
 
 fn book<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<L2Book<'a>, DecodeError> {
     let [coin, time_ms, both, fast, spread] =
-        data.fields(["coin", "time", "levels", "fast", "spread"], "an l2Book")?;
+        data.known_fields(["coin", "time", "levels", "fast", "spread"], known("l2Book", &[]), "an l2Book")?;
     let [bid_rows, ask_rows] = pair(required(both, "levels")?, "levels of two sides")?;
     let (bids, bids_left_out) = bid_rows.levels(arena, level)?;
     let (asks, asks_left_out) = ask_rows.levels(arena, level)?;
@@ -54,12 +62,12 @@ fn book<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<L2Book<'a>, DecodeEr
 
 /// A level `{px, sz, …}`.
 pub fn level(row: Value<'_, '_>) -> Result<Option<Level>, DecodeError> {
-    let [price, size] = row.fields(["px", "sz"], "a level")?;
+    let [price, size] = row.known_fields(["px", "sz"], known("level", &["n"]), "a level")?;
     level_of(required(price, "px")?, required(size, "sz")?)
 }
 
 fn bbo<'a>(data: Value<'_, 'a>) -> Result<Bbo<'a>, DecodeError> {
-    let [coin, time_ms, both] = data.fields(["coin", "time", "bbo"], "a bbo")?;
+    let [coin, time_ms, both] = data.known_fields(["coin", "time", "bbo"], known("bbo", &[]), "a bbo")?;
     let [bid_row, ask_row] = pair(required(both, "bbo")?, "a bbo of two sides")?;
     let side = |row: Value<'_, '_>| if row.is_null() { Ok(None) } else { level(row) };
     let (bid, ask) = (side(bid_row)?, side(ask_row)?);
@@ -87,7 +95,7 @@ fn trades<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<&'a [Trade<'a>], D
 /// One trade; hash and users are ignored.
 pub fn trade<'a>(row: Value<'_, 'a>) -> Result<Trade<'a>, DecodeError> {
     let [coin, side, price, size, time_ms, tid] =
-        row.fields(["coin", "side", "px", "sz", "time", "tid"], "a trade")?;
+        row.known_fields(["coin", "side", "px", "sz", "time", "tid"], TRADE, "a trade")?;
     Ok(Trade {
         coin: text(coin, "coin")?,
         side: side_of(side)?,
@@ -115,9 +123,16 @@ pub fn value(
 }
 
 fn acknowledgement<'a>(data: Value<'_, 'a>) -> Result<Message<'a>, DecodeError> {
-    let [method, subscription] = data.fields(["method", "subscription"], "a subscriptionResponse")?;
-    let [kind, coin, interval, fast, user, dex] = required(subscription, "a subscription")?
-        .fields(["type", "coin", "interval", "fast", "user", "dex"], "a subscription")?;
+    let [method, subscription] = data.known_fields(
+        ["method", "subscription"],
+        known("subscriptionResponse", &[]),
+        "a subscriptionResponse",
+    )?;
+    let [kind, coin, interval, fast, user, dex] = required(subscription, "a subscription")?.known_fields(
+        ["type", "coin", "interval", "fast", "user", "dex"],
+        SUBSCRIPTION,
+        "a subscription",
+    )?;
     let word = |field: Option<Value<'_, 'a>>| field.and_then(Value::text).unwrap_or("");
     let subscription = Subscription {
         kind: text(kind, "type")?,

@@ -1,13 +1,32 @@
 //! Candles, funding and marks from a parsed document.
 
-use super::general::text;
+use super::general::{known, text};
 use super::{AssetCtx, CandleFrame, DexCtx};
 use crate::limits::{MESSAGE_CANDLES_MAX, MESSAGE_CTXS_MAX};
-use crate::venues::general::{Value, optional, required};
+use crate::venues::general::{Known, Value, optional, required};
 use crate::venues::{DecodeError, candle_row};
 use crate::words::Interval;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
+
+/// A candle: what is read in [`candle_row`].
+const CANDLE: Known = known("candle", &["t", "T", "o", "h", "l", "c", "v", "n"]);
+
+/// A context: what perps have, and what spot pairs have instead.
+const CTX: Known = known(
+    "ctx",
+    &[
+        "prevDayPx",
+        "dayNtlVlm",
+        "dayBaseVlm",
+        "premium",
+        "midPx",
+        "impactPxs",
+        "circulatingSupply",
+        "totalSupply",
+        "coin",
+    ],
+);
 
 /// One candle or an array of them: the documentation leaves open which.
 pub fn candles<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<&'a [CandleFrame<'a>], DecodeError> {
@@ -26,23 +45,24 @@ pub fn candles<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<&'a [CandleFr
 }
 
 fn candle<'a>(row: Value<'_, 'a>) -> Result<CandleFrame<'a>, DecodeError> {
-    let [coin, interval] = row.fields(["s", "i"], "a candle")?;
-    Ok(CandleFrame {
-        coin: text(coin, "s")?,
-        interval: Interval::from_word(text(interval, "i")?),
-        row: candle_row::of_object(row)?,
-    })
+    let [coin, interval] = row.known_fields(["s", "i"], CANDLE, "a candle")?;
+    let length = Interval::from_word(text(interval, "i")?);
+    if let (None, Some(interval)) = (length, interval) {
+        interval.note_value("candle.i");
+    }
+    Ok(CandleFrame { coin: text(coin, "s")?, interval: length, row: candle_row::of_object(row)? })
 }
 
 /// Of one coin, by its name.
 pub fn asset_ctx<'a>(data: Value<'_, 'a>, spot: bool) -> Result<AssetCtx<'a>, DecodeError> {
-    let [coin, values] = data.fields(["coin", "ctx"], "an activeAssetCtx")?;
+    let [coin, values] =
+        data.known_fields(["coin", "ctx"], known("activeAssetCtx", &[]), "an activeAssetCtx")?;
     ctx(required(values, "ctx")?, text(coin, "coin")?, spot)
 }
 
 /// Of every exchange, by position.
 pub fn dex_ctxs<'a>(data: Value<'_, 'a>, arena: &'a Bump) -> Result<&'a [DexCtx<'a>], DecodeError> {
-    let [exchanges] = data.fields(["ctxs"], "allDexsAssetCtxs")?;
+    let [exchanges] = data.known_fields(["ctxs"], known("allDexsAssetCtxs", &[]), "allDexsAssetCtxs")?;
     let exchanges = || required(exchanges, "ctxs")?.elements("an array of exchanges");
     let mut total = 0;
     for exchange in exchanges()? {
@@ -71,7 +91,7 @@ fn exchange_of<'t, 'a>(row: Value<'t, 'a>) -> Result<(&'a str, Value<'t, 'a>), D
 
 fn ctx<'a>(values: Value<'_, 'a>, coin: &'a str, spot: bool) -> Result<AssetCtx<'a>, DecodeError> {
     let [rate, open_interest, oracle, mark] =
-        values.fields(["funding", "openInterest", "oraclePx", "markPx"], "a ctx")?;
+        values.known_fields(["funding", "openInterest", "oraclePx", "markPx"], CTX, "a ctx")?;
     Ok(AssetCtx {
         coin,
         spot,

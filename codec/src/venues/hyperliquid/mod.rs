@@ -14,7 +14,7 @@ mod subscription;
 pub use subscription::{Subscription, parse_subscription};
 
 use super::general::General;
-use super::{DecodeError, side_buffer};
+use super::{DecodeError, Strange, side_buffer};
 use crate::candle::CandleRow;
 use crate::decimal::{Price, Rate, Size};
 use crate::limits::DOCUMENT_BYTES_START;
@@ -238,6 +238,11 @@ impl Decoder {
     pub fn decode_general<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Message<'a>, DecodeError> {
         self.fallbacks += 1;
         fallback(bytes, &mut self.general)
+    }
+
+    /// What was strange in the messages read so far.
+    pub fn strange(&mut self) -> &mut Strange {
+        self.general.strange()
     }
 
     /// Messages the scanner handed to the general parser.

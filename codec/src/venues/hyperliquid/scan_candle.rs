@@ -38,7 +38,7 @@ fn documented<'a>(c: &mut Cursor<'a>) -> Option<CandleFrame<'a>> {
     let volume = c.volume()?;
     c.literal(b",\"n\":")?;
     let num_trades = c.integer()?;
-    Some(frame(coin, interval, end_ms, Candle { start_ms, open, high, low, close, volume, num_trades }))
+    frame(coin, interval, end_ms, Candle { start_ms, open, high, low, close, volume, num_trades })
 }
 
 #[inline(always)]
@@ -63,16 +63,17 @@ fn alphabetical<'a>(c: &mut Cursor<'a>) -> Option<CandleFrame<'a>> {
     let start_ms = c.integer()?;
     c.literal(b",\"v\":\"")?;
     let volume = c.volume()?;
-    Some(frame(coin, interval, end_ms, Candle { start_ms, open, high, low, close, volume, num_trades }))
+    frame(coin, interval, end_ms, Candle { start_ms, open, high, low, close, volume, num_trades })
 }
 
 #[inline(always)]
-fn frame<'a>(coin: &'a str, interval: &str, end_ms: u64, candle: Candle) -> CandleFrame<'a> {
-    CandleFrame {
+fn frame<'a>(coin: &'a str, interval: &str, end_ms: u64, candle: Candle) -> Option<CandleFrame<'a>> {
+    Some(CandleFrame {
         coin,
-        interval: Interval::from_word(interval),
+        // An unknown one is for the general parser to note.
+        interval: Some(Interval::from_word(interval)?),
         row: CandleRow { start_ms: candle.start_ms, end_ms, candle: Some(candle) },
-    }
+    })
 }
 
 #[inline(always)]

@@ -42,12 +42,21 @@ impl Tree {
 }
 
 /// A candle of either venue.
-fn row(tree: &Tree) -> Answer<CandleRow> {
-    let start_ms = tree.get("t")?.integer()?;
-    let end_ms = tree.get("T")?.integer()?;
-    let (open, high) = (tree.price_of("o")?, tree.price_of("h")?);
-    let (low, close) = (tree.price_of("l")?, tree.price_of("c")?);
-    let (volume, num_trades) = (tree.get("v")?.volume()?, tree.get("n")?.integer()?);
+pub fn row(tree: &Tree) -> Answer<CandleRow> {
+    let names = ["t", "T", "o", "h", "l", "c", "v", "n"];
+    let mut fields = [tree; 8];
+    for (field, name) in fields.iter_mut().zip(names) {
+        *field = tree.get(name)?;
+    }
+    candle_of(fields)
+}
+
+/// The candle of start, end, open, high, low, close, volume and trades.
+pub fn candle_of([start, end, open, high, low, close, volume, count]: [&Tree; 8]) -> Answer<CandleRow> {
+    let (start_ms, end_ms) = (start.integer()?, end.integer()?);
+    let price = |tree: &Tree| Ok(tree.decimal()?.map(Price::from_raw));
+    let (open, high, low, close) = (price(open)?, price(high)?, price(low)?, price(close)?);
+    let (volume, num_trades) = (volume.volume()?, count.integer()?);
     let candle = match (open, high, low, close, volume) {
         (Some(open), Some(high), Some(low), Some(close), Some(volume)) => {
             Some(Candle { start_ms, open, high, low, close, volume: Volume::from_raw(volume), num_trades })
