@@ -13,6 +13,7 @@ use codec::protocol::message::{Names, StatusView, Times};
 use codec::record::{GapBody, Header, Kind, MISSED_UNKNOWN, NO_INSTRUMENT, Record, flags};
 use codec::time::Now;
 use codec::words::{Reason, State, Stream, Venue};
+use std::sync::atomic::Ordering;
 
 impl Core {
     /// Takes one record.
@@ -191,7 +192,7 @@ impl Core {
                 now.wall_ns,
             )
         };
-        add(&self.outlets.counters.venue(venue).gaps, 1);
+        self.outlets.counters.venue(venue).gap(Stream::Orderbook, Some(reason));
         let about = About { scope: Scope::Instrument(slot), names: &self.replica.instrument(slot).names };
         self.fanout.gap(about, &header, Stream::Orderbook, &body);
     }
@@ -236,10 +237,14 @@ impl Core {
     fn on_gap(&mut self, slot: Slot, record: Record<'_>) {
         let (Some(body), Some(stream)) = (record.gap(), record.header().stream()) else { return };
         let instrument = self.replica.instrument_mut(slot);
-        if stream == Stream::Orderbook {
-            instrument.book.set_gap(body.reason().unwrap_or(Reason::None));
+        match (stream, body.reason()) {
+            (Stream::Orderbook, reason) => instrument.book.set_gap(reason.unwrap_or(Reason::None)),
+            // What is known is no longer the newest: nobody is given it as such.
+            (Stream::Quotes, Some(Reason::RingFull)) => instrument.quote = None,
+            (Stream::Funding, Some(Reason::RingFull)) => instrument.funding = None,
+            _ => {}
         }
-        add(&self.outlets.counters.venue(instrument.venue).gaps, 1);
+        self.outlets.counters.venue(instrument.venue).gap(stream, body.reason());
         let about = About { scope: Scope::Instrument(slot), names: &self.replica.instrument(slot).names };
         self.fanout.gap(about, record.header(), stream, body);
     }
@@ -255,7 +260,7 @@ impl Core {
             self.with_whole(header.venue(), |fanout, about| fanout.status(about, header, &status));
         } else if let Some(body) = record.gap() {
             if let Some(venue) = header.venue() {
-                add(&self.outlets.counters.venue(venue).gaps, 1);
+                self.outlets.counters.venue(venue).gap(stream, body.reason());
             }
             self.with_whole(header.venue(), |fanout, about| fanout.gap(about, header, stream, body));
         }
@@ -273,6 +278,10 @@ impl Core {
         let status = &mut replica.streams[stream.number() as usize];
         let came_up = !status.is_live() && body.state() == Some(State::Live);
         status.tell(body, now);
+        if stream == Stream::Connection {
+            let connected = u64::from(body.state() == Some(State::Live));
+            self.outlets.counters.venue(venue).connected.store(connected, Ordering::Relaxed);
+        }
         if stream == Stream::Connection && came_up {
             if replica.was_live {
                 add(&self.outlets.counters.venue(venue).reconnects, 1);

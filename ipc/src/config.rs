@@ -85,7 +85,7 @@ pub struct CoreConfig {
     pub retention: Retention,
     /// Clients at once.
     pub clients_max: usize,
-    /// Bytes of the shared log.
+    /// Bytes of the shared log; a [`crate::Server`] makes it at least [`limits::LOG_BYTES_MIN`].
     pub clients_buffer_bytes: usize,
     /// Whether a recorder is configured.
     pub recorder: bool,

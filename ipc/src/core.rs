@@ -22,10 +22,12 @@ use crate::limits;
 use crate::replica::Replica;
 use crate::topic::Slot;
 use crate::window::Window;
+use codec::drift::DriftTable;
 use codec::protocol::error::ErrorCode;
 use codec::protocol::message;
 use codec::protocol::request::Refusal;
 use codec::time::Now;
+use codec::words::Venue;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,6 +42,8 @@ pub struct Outlets {
     pub candle_wishes: Option<rtrb::Producer<CandleWish>>,
     /// Figures for metrics.
     pub counters: Arc<Counters>,
+    /// How venues differ from what is known of them, for whoever asks.
+    pub drift: Vec<(Venue, Arc<DriftTable>)>,
 }
 
 /// See the module.
@@ -174,11 +178,12 @@ impl Core {
         self.unsubscribe_all(id);
         let Some(client) = self.clients.get_mut(id as usize).and_then(Option::take) else { return };
         self.private_bytes -= client.private_bytes;
+        let counters = &self.outlets.counters;
+        counters.private_bytes.store(self.private_bytes as u64, Ordering::Relaxed);
         if client.refused {
             return;
         }
         self.connected -= 1;
-        let counters = &self.outlets.counters;
         counters.clients.store(self.connected as u64, Ordering::Relaxed);
         if reason == LeaveReason::NoProgress {
             add(&counters.no_progress_total, 1);

@@ -1,6 +1,6 @@
 //! Figures that any thread may read: relaxed atomics, written by the server thread alone.
 
-use codec::words::Venue;
+use codec::words::{Reason, Stream, Venue};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the latency histogram's buckets, ns; one more bucket takes what is beyond the last.
@@ -69,14 +69,33 @@ pub struct VenueCounters {
     pub reconnects: AtomicU64,
     /// Gaps told.
     pub gaps: AtomicU64,
+    /// Whether all of its connections that are needed are there: 1 or 0.
+    pub connected: AtomicU64,
+    /// Gaps told, by number of the stream and of the reason.
+    gaps_by: [[AtomicU64; Reason::ALL.len()]; Stream::ALL.len() + 1],
+}
+
+impl VenueCounters {
+    /// Counts a gap.
+    pub(crate) fn gap(&self, stream: Stream, reason: Option<Reason>) {
+        add(&self.gaps, 1);
+        let reason = reason.unwrap_or(Reason::None);
+        add(&self.gaps_by[usize::from(stream.number())][usize::from(reason.number())], 1);
+    }
+
+    /// Gaps told of a stream for a reason.
+    #[must_use]
+    pub fn gaps_of(&self, stream: Stream, reason: Reason) -> u64 {
+        self.gaps_by[usize::from(stream.number())][usize::from(reason.number())].load(Ordering::Relaxed)
+    }
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)+) => {
         /// The server's figures.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: AtomicU64,)+
+            $($(#[doc = $doc])* pub $name: AtomicU64,)+
             /// From receiving a record's bytes at the venue's socket to having written its message to a
             /// client's.
             pub latency: Latency,
@@ -88,6 +107,9 @@ macro_rules! counters {
             pub fn figures(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
                 [$((stringify!($name), self.$name.load(Ordering::Relaxed)),)+].into_iter()
             }
+
+            /// What each of them is, in the same order.
+            pub const FIGURES_HELP: &[&str] = &[$(concat!($($doc),*),)+];
         }
     };
 }

@@ -341,6 +341,10 @@ fn catch_up(client: &mut Client, fanout: &mut Fanout, replica: &Replica, now: No
                 let Scope::Instrument(slot) = key.scope else { continue };
                 if replica.instrument(slot).is_served(key.stream) {
                     put_state(&mut client.out, fanout, replica, (sub, key, missed - 1), now);
+                } else {
+                    // No newer one says that these were left out.
+                    lost += missed;
+                    put_loss(&mut client.out, fanout, replica, key, missed, now);
                 }
             }
             _ => {
@@ -393,7 +397,13 @@ pub(crate) fn put_current_status(
 ) {
     let (names, venue, instrument) = about(replica, key.scope);
     let status = match key.scope {
-        Scope::Instrument(slot) => replica.instrument(slot).status(key.stream, now),
+        Scope::Instrument(slot) => {
+            let instrument = replica.instrument(slot);
+            if key.stream == Stream::Orderbook {
+                instrument.book.note_told();
+            }
+            instrument.status(key.stream, now)
+        }
         Scope::Venue(venue) => match replica.venue_status(venue, key.stream) {
             Some(status) => status.view(key.stream, now),
             None => return,

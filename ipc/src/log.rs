@@ -41,10 +41,10 @@ pub struct Entry<'a> {
 }
 
 impl Log {
-    /// A log of `bytes` bytes, all taken here.
+    /// A log of `bytes` bytes, all taken here: more than twice the longest message.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        let bytes = bytes.max(crate::limits::LOG_BYTES_MIN).next_multiple_of(8);
+        let bytes = bytes.next_multiple_of(8);
         Self { bytes: vec![0; bytes].into_boxed_slice(), head: 0 }
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn entries_are_read_back_until_they_are_gone() {
-        let mut log = Log::new(0);
+        let mut log = Log::new(crate::limits::LOG_BYTES_MIN);
         let mut offsets = Vec::new();
         for number in 0..50_000u64 {
             let frame = vec![number as u8; (number as usize * 37) % 900];

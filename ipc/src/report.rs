@@ -3,6 +3,7 @@
 use crate::client::ClientId;
 use crate::core::Core;
 use crate::replica::VenueReplica;
+use codec::drift::DriftTable;
 use codec::protocol::message::{Frame, StatusView};
 use codec::protocol::pack;
 use codec::protocol::request::{Refusal, Request};
@@ -47,7 +48,7 @@ impl Core {
         let connection = venue.streams[Stream::Connection.number() as usize].view(Stream::Connection, now);
         let counters = self.outlets.counters.venue(venue.config.venue);
         let candles = self.replica.candle_totals(venue);
-        pack::map(out, 6);
+        pack::map(out, 7);
         pack::string(out, "connected");
         pack::boolean(out, connection.state == State::Live);
         pack::string(out, "state");
@@ -62,6 +63,9 @@ impl Core {
         pack::uint(out, candles.loaded);
         pack::string(out, "total");
         pack::uint(out, candles.total);
+        pack::string(out, "drift");
+        let drift = self.outlets.drift.iter().find(|(of, _)| *of == venue.config.venue);
+        put_drift(out, drift.map(|(_, table)| &**table));
         pack::string(out, "streams");
         let fills = venue.config.streams.contains(&Stream::Fills);
         let streams = || venue.config.streams.iter().filter(|stream| **stream != Stream::Fills);
@@ -76,6 +80,26 @@ impl Core {
                 put_stream(out, Some(&instrument.symbol), &instrument.status(stream, now));
             }
         }
+    }
+}
+
+/// How the venue differs from what is known of it, in order of first sight.
+fn put_drift(out: &mut Vec<u8>, table: Option<&DriftTable>) {
+    // Counted first: an entry may come while this is written.
+    let count = table.map_or(0, |table| table.entries().count());
+    pack::array(out, count);
+    for entry in table.into_iter().flat_map(DriftTable::entries).take(count) {
+        pack::map(out, 5);
+        pack::string(out, "kind");
+        pack::string(out, entry.kind.as_str());
+        pack::string(out, "what");
+        pack::string(out, &entry.what);
+        pack::string(out, "count");
+        pack::uint(out, entry.count());
+        pack::string(out, "first_us");
+        pack::uint(out, entry.first_us);
+        pack::string(out, "frame");
+        pack::string(out, &entry.frame);
     }
 }
 

@@ -86,8 +86,10 @@ impl Server {
         let failed = |source| IpcError::Io { doing: "cannot poll", path: config.socket_path.clone(), source };
         let poll = Poll::new().map_err(failed)?;
         poll.registry().register(&mut socket.listener, LISTENER, Interest::READABLE).map_err(failed)?;
+        let mut core = config.core;
+        core.clients_buffer_bytes = core.clients_buffer_bytes.max(limits::LOG_BYTES_MIN);
         Ok(Self {
-            core: Core::new(config.core, outlets, now),
+            core: Core::new(core, outlets, now),
             records,
             history,
             socket: Some(socket),

@@ -2,12 +2,11 @@
 
 use crate::error::IpcError;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use mio::net::UnixListener;
+use mio::net::{UnixListener, UnixStream};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// A listening socket and its file, which is removed with it.
@@ -92,6 +91,7 @@ fn clear_stale(path: &Path) -> Result<(), IpcError> {
     if !metadata.file_type().is_socket() {
         return Err(IpcError::NotASocket { path: path.to_owned() });
     }
+    // Without waiting: a daemon that takes no connections any more, its queue full, would hold this one up for good.
     match UnixStream::connect(path) {
         // A full queue of connections, too, means that somebody listens.
         Ok(_) => Err(IpcError::InUse { path: path.to_owned() }),

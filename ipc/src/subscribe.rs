@@ -33,11 +33,7 @@ struct Wanted {
 
 impl Core {
     /// What a subscribe request names.
-    fn named_subscription(
-        &self,
-        request: &Request<'_>,
-        encoding: Encoding,
-    ) -> Result<(SubscriptionKey, BookChoice), Refusal> {
+    fn named_subscription(&self, request: &Request<'_>) -> Result<SubscriptionKey, Refusal> {
         let (stream, all) = match request.kind {
             "subscribe_orderbook" => (Stream::Orderbook, false),
             "subscribe_quote" => (Stream::Quotes, false),
@@ -62,14 +58,19 @@ impl Core {
             Stream::Candles => Some(self.named_interval(request, venue)?),
             _ => None,
         };
-        let choice = match stream {
-            Stream::Orderbook => self.named_choice(request, encoding)?,
-            _ => NO_CHOICE,
-        };
-        Ok((SubscriptionKey { venue: venue.config.venue, slot, stream, interval }, choice))
+        Ok(SubscriptionKey { venue: venue.config.venue, slot, stream, interval })
     }
 
-    fn named_choice(&self, request: &Request<'_>, encoding: Encoding) -> Result<BookChoice, Refusal> {
+    /// How it wants a book; of no meaning to other streams, nor to whoever unsubscribes.
+    fn named_choice(
+        &self,
+        request: &Request<'_>,
+        stream: Stream,
+        encoding: Encoding,
+    ) -> Result<BookChoice, Refusal> {
+        if stream != Stream::Orderbook {
+            return Ok(NO_CHOICE);
+        }
         if encoding == Encoding::Record {
             if request.field("depth").is_some() || request.field("mode").is_some() {
                 return Err(Refusal::new(
@@ -112,7 +113,8 @@ impl Core {
     pub(crate) fn subscribe(&mut self, id: ClientId, request: &Request<'_>, now: Now) -> Result<(), Refusal> {
         let Some(client) = self.client(id) else { return Ok(()) };
         let (encoding, held) = (client.encoding, client.subs.len());
-        let (key, choice) = self.named_subscription(request, encoding)?;
+        let key = self.named_subscription(request)?;
+        let choice = self.named_choice(request, key.stream, encoding)?;
         let more = key.slot.map_or(self.slots(key.venue).len(), |_| 1);
         if held + 3 * more > 3 * SUBSCRIPTIONS_PER_CLIENT_MAX
             || !self.fanout.topics.has_room(&self.fanout.log)
@@ -340,7 +342,7 @@ impl Core {
         let Some(client) = self.client(id) else { return Ok(()) };
         let encoding = client.encoding;
         let inner = Request::of(request.map("subscription")?).map_err(|(_, refusal)| refusal)?;
-        let (key, _) = self.named_subscription(&inner, encoding)?;
+        let key = self.named_subscription(&inner)?;
         let Some(choice) = self.client_mut(id).and_then(|client| client.subscriptions.remove(&key)) else {
             return Err(Refusal::new(
                 ErrorCode::NotSubscribed,

@@ -76,6 +76,17 @@ fn the_largest_frame_is_read() {
 }
 
 #[test]
+fn the_memory_of_a_client_that_left_is_no_longer_told() {
+    let mut bench = Bench::live();
+    let peer = bench.connect();
+    bench.core.input(peer.id, &[0, 0, 1, 0, 0x81]);
+    let held = |bench: &Bench| bench.core.counters().private_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(held(&bench) > 0);
+    bench.core.disconnect(peer.id, ipc::LeaveReason::Closed);
+    assert_eq!(held(&bench), 0);
+}
+
+#[test]
 fn a_frame_may_come_byte_by_byte() {
     let mut bench = Bench::live();
     let mut peer = bench.connect();

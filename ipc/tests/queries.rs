@@ -2,6 +2,7 @@
 
 mod common;
 
+use codec::drift::{DriftKind, DriftWriter};
 use codec::words::{InstrumentStatus, Reason, State, Stream, Venue};
 use common::{BTC, Bench, ETH, HYPE, config, get, keys, level};
 use slipstream_client::{Request, Value, request};
@@ -58,10 +59,13 @@ fn the_id_is_echoed_as_it_came() {
     }
     for id in [Value::from(1.5), Value::from("x".repeat(1025)), Value::from(true)] {
         let mut frame = Vec::new();
-        rmpv::encode::write_value(&mut frame, &request("ping").with("id", id).value()).unwrap();
+        rmpv::encode::write_value(&mut frame, &request("ping").with("id", id.clone()).value()).unwrap();
         peer.send_frame(&mut bench, &frame);
         let reply = peer.values(&mut bench).remove(0);
         assert_eq!(get(get(&reply, "data"), "code").as_str(), Some("bad_request"));
+        if id.is_str() {
+            assert_eq!(get(&reply, "id"), &id, "too long to be allowed, and echoed: nobody waits in vain");
+        }
     }
     peer.send_frame(&mut bench, b"\x81\xa4type\xa4ping");
     assert_eq!(keys(&peer.values(&mut bench).remove(0)), ["data", "type"], "no id, none echoed");
@@ -339,11 +343,16 @@ fn the_status_report() {
     assert_eq!(get(&data, "subscriptions").as_u64(), Some(1));
     assert_eq!(get(&data, "uptime_s").as_u64(), Some(2));
     let binance = get(get(&data, "venues"), "binance");
-    assert_eq!(keys(binance), ["candles", "connected", "gaps", "reconnects", "state", "streams"]);
+    assert_eq!(keys(binance), ["candles", "connected", "drift", "gaps", "reconnects", "state", "streams"]);
     assert_eq!(get(binance, "connected").as_bool(), Some(true));
     assert_eq!(get(binance, "state").as_str(), Some("live"));
     assert_eq!(get(binance, "reconnects").as_u64(), Some(1));
     assert_eq!(get(binance, "gaps").as_u64(), Some(1));
+    assert_eq!(get(binance, "drift").as_array().map(Vec::len), Some(0));
+    let counters = bench.core.counters().venue(Venue::Binance);
+    assert_eq!(counters.gaps_of(Stream::Trades, Reason::Disconnect), 1);
+    assert_eq!(counters.gaps_of(Stream::Trades, Reason::Silence), 0);
+    assert_eq!(counters.connected.load(std::sync::atomic::Ordering::Relaxed), 1);
     let streams = get(binance, "streams").as_array().unwrap();
     let eth = streams
         .iter()
@@ -358,6 +367,39 @@ fn the_status_report() {
     assert_eq!(get(eth, "age_ms").as_u64(), Some(2000), "ages grow");
     let hyperliquid = get(get(&data, "venues"), "hyperliquid");
     assert_eq!(get(hyperliquid, "connected").as_bool(), Some(false));
+}
+
+#[test]
+fn the_status_report_tells_how_a_venue_has_changed() {
+    let mut writer = DriftWriter::default();
+    let outlets = ipc::Outlets { drift: vec![(Venue::Binance, writer.table())], ..ipc::Outlets::default() };
+    let records = common::Records::new();
+    let core = ipc::Core::new(common::config(), outlets, records.now);
+    let mut bench = Bench { core, records };
+    let mut peer = bench.connect();
+    writer.note(DriftKind::NewField, "trade.z", 2, b"{\"z\":1}", 7);
+    writer.note(DriftKind::Cadence, "depth@100ms", 1, b"every 500 ms", 8);
+    writer.note(DriftKind::NewField, "trade.z", 1, b"another", 9);
+    let (_, data) = peer.reply(&mut bench, &request("get_status"));
+    let venues = get(&data, "venues");
+    let told: Vec<_> = get(get(venues, "binance"), "drift")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert_eq!(keys(entry), ["count", "first_us", "frame", "kind", "what"]);
+            let text = |name| get(entry, name).as_str().unwrap().to_owned();
+            let number = |name| get(entry, name).as_u64().unwrap();
+            (text("kind"), text("what"), number("count"), number("first_us"), text("frame"))
+        })
+        .collect();
+    let expected =
+        [("new_field", "trade.z", 3, 7, "{\"z\":1}"), ("cadence", "depth@100ms", 1, 8, "every 500 ms")];
+    let expected = expected.map(|(kind, what, count, first_us, frame)| {
+        (kind.to_owned(), what.to_owned(), count, first_us, frame.to_owned())
+    });
+    assert_eq!(told, expected);
+    assert_eq!(get(get(venues, "hyperliquid"), "drift").as_array().map(Vec::len), Some(0));
 }
 
 #[test]

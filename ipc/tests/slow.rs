@@ -260,6 +260,32 @@ fn whoever_the_log_ran_over_is_told_the_states_it_missed() {
 }
 
 #[test]
+fn quotes_left_out_of_a_stream_that_is_no_longer_live_are_told_as_lost() {
+    let mut bench = Bench::live();
+    let mut reader = Reader::new(&mut bench, &[btc("subscribe_quote"), btc("subscribe_trades")]);
+    bench.feed(|records| records.trade(BTC, 1, 0));
+    reader.take(&mut bench, 10);
+    for price in [70.0, 71.0, 72.0] {
+        bench.feed(|records| records.quote(BTC, level(price, 1.0), level(9e6, 1.0)));
+    }
+    bench.feed(|records| records.status(BTC, Stream::Quotes, State::Stale, Reason::Silence));
+    // The log runs over what the reader has not read.
+    let mut other =
+        Reader::new(&mut bench, &[request("subscribe_trades").venue("binance").symbol("ETHUSDT")]);
+    for id in 1..=20_000 {
+        bench.feed(|records| records.trade(ETH, id, 0));
+        other.take(&mut bench, usize::MAX);
+    }
+    bench.core.writable(reader.peer.id);
+    reader.peer.take(&mut bench, usize::MAX);
+    let missed = reader.peer.messages().into_iter().find_map(|message| match message {
+        Message::Gap(gap) if gap.stream == "quotes" && gap.reason == "slow_client" => gap.missed,
+        _ => None,
+    });
+    assert_eq!(missed, Some(3), "no newer quote says that these were left out");
+}
+
+#[test]
 fn replies_of_one_that_does_not_read_stop_its_requests() {
     let mut bench = Bench::live();
     for id in 0..1000 {

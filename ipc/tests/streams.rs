@@ -204,10 +204,29 @@ fn a_ring_that_dropped_records_is_told_as_gap_and_snapshot() {
     bench.records.set_sequence(BTC, Stream::Orderbook, 7);
     bench.feed(|records| records.gap(BTC, Stream::Orderbook, Reason::RingFull, 6));
     assert_eq!(peer.refusal(&mut bench, &btc("get_orderbook")).0, "not_live");
-    let mut peer = subscriber(&mut bench, &[book(5, "delta")]);
+    // Who joins meanwhile is told that the book is not live, and then that it is.
+    let mut peer = bench.connect();
+    let begins = peer.ask(&mut bench, &book(5, "delta"));
+    assert_eq!(words(&begins), ["subscribed", "orderbook resyncing awaiting_snapshot"]);
     bench.feed(|records| records.republished(BTC, &[level(90.0, 1.0)], &[level(91.0, 1.0)]));
     bench.feed(|records| records.delta(BTC, &[level(90.0, 2.0)], &[]));
-    assert_eq!(words(&peer.read(&mut bench)), ["snapshot 7", "delta 8<7"]);
+    assert_eq!(words(&peer.read(&mut bench)), ["orderbook live none", "snapshot 7", "delta 8<7"]);
+}
+
+#[test]
+fn what_a_ring_lost_the_newest_of_is_given_to_nobody_as_the_newest() {
+    let mut bench = Bench::live();
+    bench.feed(|records| records.funding(BTC));
+    bench.feed(|records| records.gap(BTC, Stream::Quotes, Reason::RingFull, 1));
+    bench.feed(|records| records.gap(BTC, Stream::Funding, Reason::RingFull, 1));
+    let mut peer = bench.connect();
+    for kind in ["subscribe_quote", "subscribe_funding"] {
+        assert_eq!(words(&peer.ask(&mut bench, &btc(kind))), ["subscribed"]);
+    }
+    assert_eq!(peer.refusal(&mut bench, &btc("get_quote")).0, "not_live");
+    assert_eq!(peer.refusal(&mut bench, &btc("get_funding")).0, "not_ready");
+    bench.feed(|records| records.quote(BTC, level(120.0, 1.0), level(121.0, 1.0)));
+    assert_eq!(words(&peer.read(&mut bench)), ["quote 120"]);
 }
 
 #[test]
@@ -412,8 +431,8 @@ fn the_same_subscription_again_replaces_depth_and_mode() {
     assert_eq!(words(&peer.ask(&mut bench, &book(2, "delta"))), ["subscribed", "snapshot 1"]);
     bench.feed(|records| records.delta(BTC, &[level(99.0, 7.0)], &[]));
     assert_eq!(words(&peer.read(&mut bench)), ["delta 2<1"], "the old one is gone");
-    // Depth and mode do not matter to unsubscribing.
-    assert_eq!(peer.reply(&mut bench, &book(1, "full").unsubscribe()).0, "unsubscribed");
+    // Depth and mode do not matter to unsubscribing, not even impossible ones.
+    assert_eq!(peer.reply(&mut bench, &book(100_000, "sideways").unsubscribe()).0, "unsubscribed");
     bench.feed(|records| records.delta(BTC, &[level(99.0, 8.0)], &[]));
     assert!(peer.read(&mut bench).is_empty());
 }

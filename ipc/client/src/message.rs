@@ -291,12 +291,35 @@ pub enum Message {
     Record(Vec<u64>),
 }
 
-/// Reading fields of a data map; absent ones read as empty.
-struct Fields<'a>(Map<'a>);
+/// Fields of a data map that are looked at; no message has as many. Further ones read as absent.
+const FIELDS_MAX: usize = 32;
 
-impl Fields<'_> {
+/// Reading fields of a data map; absent ones read as empty. The map is walked through once: each walk passes over
+/// every level of a book.
+struct Fields<'a> {
+    entries: [(&'a [u8], Value<'a>); FIELDS_MAX],
+    length: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn of(map: Map<'a>) -> Self {
+        let mut fields = Self { entries: [(&[], Value::Nil); FIELDS_MAX], length: 0 };
+        for (entry, (key, value)) in fields.entries.iter_mut().zip(map.iter()) {
+            let Value::Str(name) = key else { break };
+            *entry = (name, value);
+            fields.length += 1;
+        }
+        fields
+    }
+
+    /// Of the last one, should it be there twice.
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        let entries = &self.entries[..self.length];
+        entries.iter().rev().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    }
+
     fn text_or_none(&self, name: &str) -> Option<String> {
-        self.0.get(name)?.as_str().map(str::to_owned)
+        self.get(name)?.as_str().map(str::to_owned)
     }
 
     fn text(&self, name: &str) -> String {
@@ -304,7 +327,7 @@ impl Fields<'_> {
     }
 
     fn uint_or_none(&self, name: &str) -> Option<u64> {
-        self.0.get(name)?.as_u64()
+        self.get(name)?.as_u64()
     }
 
     fn uint(&self, name: &str) -> u64 {
@@ -312,7 +335,7 @@ impl Fields<'_> {
     }
 
     fn float_or_none(&self, name: &str) -> Option<f64> {
-        self.0.get(name)?.as_f64()
+        self.get(name)?.as_f64()
     }
 
     fn float(&self, name: &str) -> f64 {
@@ -320,11 +343,11 @@ impl Fields<'_> {
     }
 
     fn flag(&self, name: &str) -> bool {
-        self.0.get(name).and_then(|value| value.as_bool()).unwrap_or(false)
+        self.get(name).and_then(|value| value.as_bool()).unwrap_or(false)
     }
 
     fn levels(&self, name: &str) -> Vec<Level> {
-        let Some(Value::Array(levels)) = self.0.get(name) else { return Vec::new() };
+        let Some(Value::Array(levels)) = self.get(name) else { return Vec::new() };
         levels
             .iter()
             .filter_map(|level| {
@@ -444,7 +467,7 @@ impl Message {
         let kind = map.get("type").and_then(|kind| kind.as_str()).ok_or("a message without `type`")?;
         let id = map.get("id").and_then(|id| id.as_u64());
         let Some(Value::Map(data)) = map.get("data") else { return Self::other(frame, kind, id) };
-        let data = Fields(data);
+        let data = Fields::of(data);
         // A reply may be of a stream message's type; with an id it is handed out as what it is.
         Ok(match kind {
             "error" => Self::Error { id, code: data.text("code"), message: data.text("message") },

@@ -19,6 +19,7 @@ use codec::record::{
     BookBody, BookRecord, Header, Kind, Level, NO_INSTRUMENT, Record, RecordBuilder, RecordError, flags,
 };
 use codec::words::{Reason, State, Stream, Venue};
+use core::cell::Cell;
 use zerocopy::FromZeros;
 
 /// Levels, with or without a time each.
@@ -58,6 +59,8 @@ pub struct BookReplica {
     reloaded: bool,
     /// Since it was last live it was stale and nothing worse.
     only_stale: bool,
+    /// Somebody was told that it is not served although its status says live: once it is, that is told, too.
+    told: Cell<bool>,
     /// A gap was told: the next snapshot record is a new beginning.
     gap: bool,
     /// When it last became live, monotonic ns.
@@ -79,6 +82,7 @@ impl BookReplica {
             pending: true,
             reloaded: false,
             only_stale: false,
+            told: Cell::new(false),
             gap: false,
             live_mono_ns: 0,
             fault: None,
@@ -121,8 +125,19 @@ impl BookReplica {
         }
     }
 
+    /// Notes that somebody was told of [`Self::trouble`]. A shared borrow is all that whoever tells has.
+    pub fn note_told(&self) {
+        self.told.set(self.told.get() || self.trouble().is_some());
+    }
+
+    /// It is served from now on.
+    fn begin(&mut self) -> BookOutcome {
+        self.pending = false;
+        if self.told.take() { BookOutcome::Repaired } else { BookOutcome::Snapshot }
+    }
+
     /// Takes what its status says.
-    pub const fn set_state(&mut self, state: State, mono_ns: u64) -> BookOutcome {
+    pub fn set_state(&mut self, state: State, mono_ns: u64) -> BookOutcome {
         let was_live = self.live;
         self.live = matches!(state, State::Live);
         if self.live {
@@ -130,6 +145,8 @@ impl BookReplica {
                 return BookOutcome::Quiet;
             }
             self.live_mono_ns = mono_ns;
+            // Everybody is told that it is.
+            self.told.set(false);
             if self.loaded && self.reloaded && self.fault.is_none() {
                 self.pending = false;
                 return BookOutcome::Snapshot;
@@ -158,11 +175,10 @@ impl BookReplica {
 
     /// A book that came back from stale, and that no record has confirmed for `wait_ns`: nothing was lost, so
     /// it is the book.
-    pub const fn settle(&mut self, mono_ns: u64, wait_ns: u64) -> BookOutcome {
+    pub fn settle(&mut self, mono_ns: u64, wait_ns: u64) -> BookOutcome {
         let waited = mono_ns.saturating_sub(self.live_mono_ns) >= wait_ns;
         if self.live && self.pending && self.only_stale && self.loaded && self.fault.is_none() && waited {
-            self.pending = false;
-            return BookOutcome::Snapshot;
+            return self.begin();
         }
         BookOutcome::Quiet
     }
@@ -194,10 +210,12 @@ impl BookReplica {
         if !self.live || known {
             return BookOutcome::Quiet;
         }
-        self.pending = false;
         match (repaired, begins) {
-            (true, _) => BookOutcome::Repaired,
-            (false, true) => BookOutcome::Snapshot,
+            (true, _) => {
+                (self.pending, self.told) = (false, Cell::new(false));
+                BookOutcome::Repaired
+            }
+            (false, true) => self.begin(),
             (false, false) => BookOutcome::Update,
         }
     }
@@ -217,11 +235,7 @@ impl BookReplica {
         if !self.live {
             return BookOutcome::Quiet;
         }
-        if self.pending {
-            self.pending = false;
-            return BookOutcome::Snapshot;
-        }
-        BookOutcome::Update
+        if self.pending { self.begin() } else { BookOutcome::Update }
     }
 
     const fn break_off(&mut self, reason: Reason) -> BookOutcome {
