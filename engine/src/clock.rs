@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// own slewing uses the same figure.
 const SLEW_PPM_MAX: i64 = 500;
 /// How often the system's real time is looked at.
-const LOOK_INTERVAL_NS: u64 = 100_000_000;
+pub const LOOK_INTERVAL_NS: u64 = 100_000_000;
 /// An offset is meant to be gone after about this long: noise of single looks is smoothed.
 const SLEW_HORIZON_NS: i64 = 1_000_000_000;
 /// Where monotonic time starts, so that "a while ago" can always be subtracted from it.
@@ -20,7 +20,7 @@ const MONO_START_NS: u64 = 3_600_000_000_000;
 
 /// Real time as a function of monotonic time: a line whose slope changes at each look.
 #[derive(Clone, Copy, Debug)]
-struct Slew {
+pub struct Slew {
     mono_ns: u64,
     wall_ns: u64,
     ppm: i64,
@@ -28,11 +28,15 @@ struct Slew {
 }
 
 impl Slew {
-    const fn new(mono_ns: u64, wall_ns: u64) -> Self {
+    /// Right at this moment.
+    #[must_use]
+    pub const fn new(mono_ns: u64, wall_ns: u64) -> Self {
         Self { mono_ns, wall_ns, ppm: 0, offset_ns: 0 }
     }
 
-    fn at(&self, mono_ns: u64) -> u64 {
+    /// Real time at a monotonic one, ns.
+    #[must_use]
+    pub fn at(&self, mono_ns: u64) -> u64 {
         let passed = mono_ns.saturating_sub(self.mono_ns);
         // A look happens many times a second; even after a day without one this does not overflow.
         let slewed = (passed as i64).saturating_mul(self.ppm) / 1_000_000;
@@ -40,7 +44,7 @@ impl Slew {
     }
 
     /// Takes a look at the system's real time.
-    fn look(&mut self, mono_ns: u64, system_ns: u64) {
+    pub fn look(&mut self, mono_ns: u64, system_ns: u64) {
         let wall_ns = self.at(mono_ns);
         let offset_ns = (i128::from(system_ns) - i128::from(wall_ns))
             .clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;

@@ -475,9 +475,12 @@ impl Driver {
                 self.seats[seat].session.on_message(link, connection.payload(), now, &mut out);
             }
             Kind::Binary => {
-                let event =
-                    Event::new(Severity::Warn, Some(self.seats[seat].venue), "binary message ignored");
-                self.events.push(event.number(connection.payload().len() as u64));
+                // The session says so in the log, once, with what else cannot be read.
+                let events = &mut self.events;
+                let mut push = |event| events.push(event);
+                let mut out =
+                    Out { publisher: &mut self.publisher, actions: &mut self.actions, events: &mut push };
+                self.seats[seat].session.on_binary(link, connection.payload(), now, &mut out);
             }
             Kind::Ping => {
                 let answered = connection.send_pong(&mut self.random).and_then(|()| {

@@ -17,6 +17,19 @@ pub const RESYNC_EVENTS_MAX: usize = 5_000;
 /// Levels in those events together (8 MiB). At the limit as above.
 pub const RESYNC_LEVELS_MAX: usize = 512 * 1024;
 
+/// While a book's snapshot waits for the stream to reach its id, each so many events (some seconds at the stream's
+/// own pace, where a tenth of a second is usual) it is judged whether the stream gets there before
+/// [`RESYNC_EVENTS_MAX`]. If not, the snapshot is asked for again, at growing intervals.
+pub const SNAPSHOT_AHEAD_EVENTS: usize = 50;
+
+/// A snapshot that waits so, without any event for this long, is asked for again: the venue sends changes within
+/// a tenth of a second, so what is still the same then has not changed. The pause doubles each time, up to the
+/// second figure (weight 20 each time).
+pub const SNAPSHOT_AHEAD_QUIET_MS: u64 = 2_000;
+
+/// Longest such pause.
+pub const SNAPSHOT_AHEAD_QUIET_LAST_MS: u64 = 120_000;
+
 /// A book whose venue already quotes a newer update id for longer than this is stale.
 pub const BOOK_BEHIND_QUOTE_MS: u64 = 1_000;
 
@@ -226,9 +239,32 @@ pub const FETCH_FAILURE_PAUSE_LAST_MS: u64 = 30_000;
 
 // Daemon.
 
-/// Time for all threads together to end: less than the five seconds promised after a signal. A thread that
-/// has not ended by then is named, and the exit code is 1.
+/// After a stop was asked for: the engine says that all is down and the socket server tells its clients (for a
+/// second at most) within this time. One that has not ended by then is named, and the exit code is 1.
+pub const SHUTDOWN_SERVING_MS_MAX: u64 = 3_000;
+
+/// … the threads that wait for networks and disks by then. One that still hangs is warned of and left to the end of
+/// the process: nothing is lost with it that is not fetched again.
+pub const SHUTDOWN_SIDE_MS_MAX: u64 = 4_000;
+
+/// … and all of them by then: less than the five seconds promised after a signal, with room for the last lines of
+/// the log.
 pub const SHUTDOWN_MS_MAX: u64 = 4_500;
+
+/// How long the last lines of the log are waited for at the end; what nobody has taken by then is lost.
+pub const LOG_FLUSH_MS_MAX: u64 = 300;
+
+/// A process that has not ended so long after a signal is ended by the system: twice what is promised, so that only
+/// what hangs for good (a start that waits for a dead disk) ends this way.
+pub const SHUTDOWN_LAST_RESORT_S: u32 = 10;
+
+/// Lines of the log that wait to be written, while whoever reads standard error does not, or the disk is slow.
+/// Further ones are dropped, counted and told: a log that nobody takes stops nothing.
+pub const LOG_LINES_MAX: usize = 4_096;
+
+/// How often the log's thread looks whether lines were lost when none comes: a loss before a silence is told after no
+/// more than this, and a thread that has nothing to do wakes once in that time.
+pub const LOG_LOSS_LOOK_MS: u64 = 1_000;
 
 /// Age of Hyperliquid's frames on arrival (measured 2026-09: 260 to 440 ms): a trade that much newer than the
 /// clock its frames show may still belong to a backlog.
@@ -364,7 +400,7 @@ pub const HISTORY_WAITING_MAX: usize = 64;
 /// Records and wishes taken per turn: what is behind them waits for the next.
 pub const HISTORY_ITEMS_PER_TURN: usize = 64;
 
-/// Answers taken per turn: each may replace a file, which waits for the disk.
+/// Answers taken per turn: each may replace a file.
 pub const HISTORY_ANSWERS_PER_TURN: usize = 1;
 
 /// Symbols whose files are read in one turn: some hundred kilobytes each, about a millisecond. The rings are
@@ -555,3 +591,50 @@ pub const HYPERLIQUID_LIMIT_REST_MS: u64 = 20_000;
 /// A list that was asked for so many times in a row without a good answer is left as it is until the next
 /// regular time.
 pub const LIST_RETRIES_MAX: u32 = 8;
+
+// What the venues are known to do, against which they are watched.
+
+/// Gaps between messages of a stream whose median is its pace: a minute and a half of the slowest stream.
+pub const CADENCE_WINDOW: usize = 16;
+
+/// A pace is another than expected when it is longer or shorter than that by more than this: half as much again, in
+/// percent. Measured medians of one feed were within 3 % of each other (2026-07 to 2026-09), and the venue's
+/// own changes were by a factor of two at least.
+pub const CADENCE_FACTOR_PERCENT: u64 = 150;
+
+/// An instrument of which nothing that counts has come for this long is no witness of its stream's pace.
+pub const CADENCE_WITNESS_SILENT_MS: u64 = 60_000;
+
+/// Quotes of a symbol between two of its depth events that show the market to be so busy that the second one
+/// should have come in time.
+pub const CADENCE_BUSY_QUOTES: u32 = 4;
+
+/// Hyperliquid's default `l2Book` comes this often (medians of 5.36 to 5.43 s, 2026-07 to 2026-09).
+pub const HYPERLIQUID_DEFAULT_BOOK_MS: u64 = 5_400;
+
+/// Its fast one (medians of 537 to 550 ms, same time).
+pub const HYPERLIQUID_FAST_BOOK_MS: u64 = 540;
+
+/// Binance's `depth@100ms` (venue documentation).
+pub const BINANCE_DEPTH_MS: u64 = 100;
+
+/// Binance's `markPrice@1s` (venue documentation).
+pub const BINANCE_MARK_PRICE_MS: u64 = 1_000;
+
+/// A candle stream whose symbol has traded for this long beyond its last frame is behind: frames follow trades within
+/// 250 ms (venue documentation).
+pub const BINANCE_KLINE_BEHIND_TRADES_MS: u64 = 2_000;
+
+// HTTP for whoever watches the daemon.
+
+/// Connections answered at once; others wait in the kernel's queue.
+pub const HTTP_CLIENTS_MAX: usize = 16;
+
+/// Bytes of a request; a longer one is refused (431). Scrapers send a few hundred.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 8192;
+
+/// A connection that has not been asked and answered within this is closed.
+pub const HTTP_TIMEOUT_MS: u64 = 5_000;
+
+/// A port that could not be had is asked for again after this.
+pub const HTTP_RETRY_MS: u64 = 5_000;

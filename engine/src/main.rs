@@ -3,6 +3,7 @@
 use engine::cli::{self, Command};
 use engine::config::Config;
 use engine::daemon::{self, Daemon};
+use engine::limits::SHUTDOWN_LAST_RESORT_S;
 use engine::ops::logging;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,22 +74,44 @@ fn run(path: Option<PathBuf>) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Err(error) = obey_signals(&stop) {
+        eprintln!("slipstream-mktdata: {error}");
+        return ExitCode::from(EXIT_FAILURE);
+    }
     if let Err(error) = logging::init(config.daemon.log_level, config.daemon.log_path.as_deref()) {
         let path = config.daemon.log_path.unwrap_or_default();
         eprintln!("slipstream-mktdata: daemon.log_path: cannot open {} for writing: {error}", path.display());
         return ExitCode::from(EXIT_FAILURE);
     }
-    let stop = Arc::new(AtomicBool::new(false));
+    // Else the last words of a thread would go to standard error whatever is configured, and wait for its reader.
+    std::panic::set_hook(Box::new(|panic| {
+        logging::say_last(&format!("{panic}\n{}", std::backtrace::Backtrace::capture()));
+    }));
+    let code = serve(&config, &stop);
+    logging::flush();
+    code
+}
+
+/// Lets SIGTERM and SIGINT ask for a stop.
+fn obey_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // A second signal, while the first is being obeyed, ends the process at once.
-        let registered = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-        if let Err(error) = registered {
-            log::error!(target: logging::TARGET, "registering for signal {signal}: {error}");
-            return ExitCode::from(EXIT_FAILURE);
-        }
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stop))?;
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+        // SAFETY: alarm is async-signal-safe, and touches no memory.
+        let last_resort = || unsafe {
+            libc::alarm(SHUTDOWN_LAST_RESORT_S);
+        };
+        // SAFETY: the action does nothing that a signal handler must not do.
+        unsafe { signal_hook::low_level::register(signal, last_resort) }?;
     }
-    let daemon = match Daemon::start(&config) {
+    Ok(())
+}
+
+/// Runs the daemon until a stop is asked for.
+fn serve(config: &Config, stop: &AtomicBool) -> ExitCode {
+    let daemon = match Daemon::start(config) {
         Ok(daemon) => daemon,
         Err(error) => {
             log::error!(target: logging::TARGET, "{error}");

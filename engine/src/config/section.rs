@@ -212,8 +212,15 @@ impl<'a> Section<'a> {
             .filter(|(distance, known)| *distance <= (known.len() / 2).max(2))
             .min()
             .map(|(_, known)| self.key(known));
-        let mut known = self.known;
+        let mut known = self.known.clone();
         known.sort_unstable();
-        Err(ConfigError::UnknownKey { origin: self.origin.of(&key), key, nearest, known })
+        let origin = self.origin.of(&key);
+        Err(ConfigError::UnknownKey { origin, key: self.key(&written(stray)), nearest, known })
     }
+}
+
+/// A key as a line of text shows it: in quotes where it would be nothing, or more than one, without.
+fn written(key: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }

@@ -190,6 +190,11 @@ impl ThreadsConfig {
             engine_wait: section.choice("engine_wait", default.engine_wait, &EngineWait::WORDS)?,
             wait: section.choice("wait", default.wait, &Wait::WORDS)?,
         };
+        if config.engine_wait == EngineWait::Spin && config.engine_core.is_none() {
+            // A thread that never sleeps starves whatever else the system puts on its core.
+            let right = "\"poll\" or \"auto\", or engine_core set: it spins only on a core of its own";
+            return Err(section.refuse("engine_wait", "\"spin\"", right.to_owned()));
+        }
         section.finish()?;
         Ok(config)
     }

@@ -43,6 +43,14 @@ fn every_refusal_names_file_key_value_and_what_is_right() {
         ),
         ("[shm]\nzzzzzzzz = 1", "test.toml: unknown key shm.zzzzzzzz (known here: enabled, path, ring_mib)"),
         (
+            "\"\" = 1",
+            "test.toml: unknown key \"\" (known here: daemon, health, recorder, retention, shm, threads, venues)",
+        ),
+        (
+            "[shm]\n\"a b\\nzzzzzzz\" = 1",
+            "test.toml: unknown key shm.\"a b\\nzzzzzzz\" (known here: enabled, path, ring_mib)",
+        ),
+        (
             "[daemon]\nmax_clients = 0",
             "test.toml: daemon.max_clients = 0: must be a whole number from 1 to 65536",
         ),
@@ -67,6 +75,10 @@ fn every_refusal_names_file_key_value_and_what_is_right() {
         (
             "[threads]\nengine_wait = \"park\"",
             "test.toml: threads.engine_wait = \"park\": must be one of \"spin\", \"poll\", \"auto\"",
+        ),
+        (
+            "[threads]\nengine_wait = \"spin\"",
+            "test.toml: threads.engine_wait = \"spin\": must be \"poll\" or \"auto\", or engine_core set: it spins only on a core of its own",
         ),
         (
             "[retention]\ncandles_path = 7",

@@ -121,13 +121,37 @@ fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
+/// Where a host's addresses come from.
+pub type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// The addresses of a host as the system's resolver knows them; it has no time-out of its own.
+///
+/// # Errors
+/// The system's.
+pub fn resolve_by_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
 /// Opens a WebSocket.
 ///
 /// # Errors
 /// See [`ConnectError`].
 pub fn open(url: &str, tls: Option<&Arc<ClientConfig>>, deadline: Instant) -> Result<Ready, ConnectError> {
+    open_at(url, tls, &resolve_by_system, deadline)
+}
+
+/// As [`open`], at the addresses that `resolve` gives.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub fn open_at(
+    url: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    resolve: &Resolve,
+    deadline: Instant,
+) -> Result<Ready, ConnectError> {
     let parsed = Url::parse(url).map_err(|source| ConnectError::Url { url: url.to_owned(), source })?;
-    let stream = connect(&parsed, deadline)?;
+    let stream = connect(&parsed, resolve, deadline)?;
     let mut stream = Deadline { stream, at: deadline };
     let mut session = None;
     if parsed.is_encrypted() {
@@ -159,13 +183,10 @@ pub fn open(url: &str, tls: Option<&Arc<ClientConfig>>, deadline: Instant) -> Re
 }
 
 /// Connects to the first address that answers; each gets its share of the time.
-fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, ConnectError> {
-    let resolve = |reason: String| ConnectError::Resolve { host: url.host.clone(), reason };
-    let addresses: Vec<SocketAddr> = (url.host.as_str(), url.port)
-        .to_socket_addrs()
-        .map_err(|error| resolve(error.to_string()))?
-        .collect();
-    let mut failure = resolve("the name has no address".to_owned());
+fn connect(url: &Url, resolve: &Resolve, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let unresolved = |reason: String| ConnectError::Resolve { host: url.host.clone(), reason };
+    let addresses = resolve(&url.host, url.port).map_err(|error| unresolved(error.to_string()))?;
+    let mut failure = unresolved("the name has no address".to_owned());
     for (index, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;

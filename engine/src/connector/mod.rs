@@ -9,7 +9,7 @@
 mod handshake;
 mod tls;
 
-pub use handshake::{ConnectError, Ready, open};
+pub use handshake::{ConnectError, Ready, Resolve, open, open_at, resolve_by_system};
 pub use tls::{Trust, TrustError};
 
 use crate::agent::Agent;
@@ -63,6 +63,7 @@ pub struct Connector {
     jobs: rtrb::Consumer<ConnectJob>,
     results: rtrb::Producer<Connected>,
     trust: Vec<(Venue, Trust)>,
+    resolve: Arc<Resolve>,
     stop: Arc<AtomicBool>,
     attempts: Vec<Attempt>,
     next_number: u64,
@@ -88,12 +89,20 @@ impl Connector {
             jobs,
             results,
             trust,
+            resolve: Arc::new(resolve_by_system),
             stop,
             attempts: Vec::new(),
             next_number: 0,
             done: channel(),
             held: None,
         }
+    }
+
+    /// With another source of addresses than the system's resolver.
+    #[must_use]
+    pub fn resolving_by(mut self, resolve: Arc<Resolve>) -> Self {
+        self.resolve = resolve;
+        self
     }
 
     fn begin(&mut self, job: ConnectJob) {
@@ -105,9 +114,9 @@ impl Connector {
             .iter()
             .find(|(venue, _)| *venue == job.venue)
             .map(|(_, trust)| Arc::clone(&trust.config));
-        let (url, done) = (job.url.clone(), self.done.0.clone());
+        let (url, done, resolve) = (job.url.clone(), self.done.0.clone(), Arc::clone(&self.resolve));
         let spawned = std::thread::Builder::new().name("connect".to_owned()).spawn(move || {
-            let outcome = open(&url, config.as_ref(), deadline);
+            let outcome = open_at(&url, config.as_ref(), &*resolve, deadline);
             // The connector may be gone: then nobody wants this.
             let _ = done.send((number, outcome.map(Box::new).map_err(|error| error.to_string())));
         });

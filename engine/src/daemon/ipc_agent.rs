@@ -2,8 +2,10 @@
 
 use crate::agent::Agent;
 use crate::clock::Clock;
+use codec::drift::DriftTable;
 use codec::ring::Consumer;
 use codec::time::Now;
+use codec::words::Venue;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +34,7 @@ impl IpcAgent {
         mut clock: Clock,
         config: ipc::ServerConfig,
         rings: IpcRings,
-        counters: Arc<ipc::Counters>,
+        (counters, drift): (Arc<ipc::Counters>, Vec<(Venue, Arc<DriftTable>)>),
         stop: Arc<AtomicBool>,
     ) -> Result<Self, ipc::IpcError> {
         let now = clock.now();
@@ -44,6 +46,7 @@ impl IpcAgent {
             interest: Some(rings.interest),
             candle_wishes: Some(rings.candle_wishes),
             counters,
+            drift,
         };
         let server = ipc::Server::new(config, rings.records, Some(rings.history), outlets, wall_clock, now)?;
         Ok(Self { clock, server, stop, stopping: false, done: false })

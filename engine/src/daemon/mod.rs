@@ -19,9 +19,10 @@ use crate::driver::{Driver, DriverCounters, EventSink, Parts};
 use crate::fetcher::{FetchVenue, Fetcher, Lane};
 use crate::history::{History, HistoryCounters, HistoryRings};
 use crate::limits::{
-    HISTORY_RECORDS_BYTES, HISTORY_RING_ITEMS, IPC_RING_BYTES, IPC_STALL_MS, SHUTDOWN_MS_MAX, SIDE_RING_ITEMS,
+    HISTORY_RECORDS_BYTES, HISTORY_RING_ITEMS, IPC_RING_BYTES, IPC_STALL_MS, SHUTDOWN_MS_MAX,
+    SHUTDOWN_SERVING_MS_MAX, SHUTDOWN_SIDE_MS_MAX, SIDE_RING_ITEMS,
 };
-use crate::ops::{EventSource, Ops};
+use crate::ops::{EventSource, Figures, HttpServer, Ops, VenueFigures};
 use crate::publisher::{Outlet, Publisher, Takes};
 use crate::url::Url;
 use codec::words::Venue;
@@ -169,6 +170,14 @@ impl Daemon {
         let (fetcher_events, fetcher_source) = event_ring("fetcher");
 
         let ipc_counters = Arc::new(ipc::Counters::default());
+        let sessions = wiring::sessions(config, run_id);
+        let drift = sessions.iter().filter_map(|session| Some((session.venue(), session.drift()?))).collect();
+        let venues = sessions.iter().map(|session| VenueFigures {
+            venue: session.venue(),
+            account: session.account(),
+            drift: session.drift(),
+        });
+        let venues = venues.collect();
         let ipc = IpcAgent::new(
             clock.clone(),
             wiring::server_config(config, run_id),
@@ -179,17 +188,19 @@ impl Daemon {
                 interest: interest_in,
                 events: ipc_events_in,
             },
-            Arc::clone(&ipc_counters),
+            (Arc::clone(&ipc_counters), drift),
             Arc::clone(&stop_ipc),
         )?;
         let outlets = vec![
             Outlet::all("ipc", records),
             Outlet { name: "history", producer: closed_in, takes: Takes::ClosedCandles },
         ];
+        let publisher = Publisher::new(run_id, outlets);
+        let ring_counters = publisher.counters();
         let driver = Driver::new(Parts {
             clock: clock.clone(),
-            sessions: wiring::sessions(config, run_id),
-            publisher: Publisher::new(run_id, outlets),
+            sessions,
+            publisher,
             stall_ms: vec![IPC_STALL_MS, 0],
             jobs,
             connected,
@@ -234,12 +245,19 @@ impl Daemon {
             history_events,
             Arc::clone(&stop_side),
         );
-        let ops = Ops::new(
-            clock,
-            vec![engine_source, fetcher_source, history_source],
-            ipc_events,
-            Arc::clone(&stop_ops),
-        );
+        let sources = vec![engine_source, fetcher_source, history_source];
+        let figures = Figures {
+            run_id,
+            venues,
+            driver: driver.counters(),
+            rings: ring_counters,
+            ipc: Arc::clone(&ipc_counters),
+            history: Arc::clone(&history_counters),
+            fetcher: fetcher.counters(),
+            events_dropped: sources.iter().map(|of| (of.name, Arc::clone(&of.dropped))).collect(),
+        };
+        let http = HttpServer::new((config.health.bind, config.health.metrics_port).into());
+        let ops = Ops::new(clock, sources, ipc_events, (figures, http), Arc::clone(&stop_ops));
 
         let mut daemon = Self {
             run_id,
@@ -323,22 +341,28 @@ impl Daemon {
         self.stop_engine.store(true, Ordering::Relaxed);
     }
 
-    /// Ends all threads in order, after [`Daemon::stop`].
+    /// Ends all threads in order, after [`Daemon::stop`]. One that waits for a network or a disk is not waited for
+    /// long: it is warned of, and ends with the process.
     ///
     /// # Errors
     /// [`DaemonError::Died`] or [`DaemonError::Hangs`] with the first thread that did not end well.
     pub fn join(self) -> Result<(), DaemonError> {
-        let deadline = Instant::now() + Duration::from_millis(SHUTDOWN_MS_MAX);
+        let asked = Instant::now();
         let mut result = Ok(());
         for thread in self.threads {
-            let stop = match thread.name {
-                "engine" => &self.stop_engine,
-                "ipc" => &self.stop_ipc,
-                "ops" => &self.stop_ops,
-                _ => &self.stop_side,
+            let (stop, ms_max, may_hang) = match thread.name {
+                "engine" => (&self.stop_engine, SHUTDOWN_SERVING_MS_MAX, false),
+                "ipc" => (&self.stop_ipc, SHUTDOWN_SERVING_MS_MAX, false),
+                "ops" => (&self.stop_ops, SHUTDOWN_MS_MAX, false),
+                _ => (&self.stop_side, SHUTDOWN_SIDE_MS_MAX, true),
             };
             stop.store(true, Ordering::Relaxed);
-            result = result.and(end(thread, deadline));
+            match end(thread, asked + Duration::from_millis(ms_max)) {
+                Err(hangs @ DaemonError::Hangs(_)) if may_hang => {
+                    log::warn!(target: crate::ops::logging::TARGET, "{hangs}: it is left behind");
+                }
+                ended => result = result.and(ended),
+            }
         }
         result
     }

@@ -30,7 +30,7 @@ use codec::time::Now;
 use codec::words::Venue;
 use lane::LaneState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use worker::{Done, Job, Pool};
 
@@ -46,9 +46,23 @@ pub struct FetchVenue {
     pub trust: Option<Trust>,
 }
 
+/// Figures of one venue's REST, that any thread may read.
+#[derive(Debug, Default)]
+pub struct FetchCounters {
+    /// Weight used in the present minute.
+    pub weight_used: AtomicU64,
+    /// Weight that may be used in a minute.
+    pub weight_limit: AtomicU64,
+    /// Requests answered, or given up.
+    pub requests: AtomicU64,
+    /// Of those, requests without a good answer.
+    pub failures: AtomicU64,
+}
+
 struct Desk {
     queue: Queue,
     pool: Pool,
+    counters: Arc<FetchCounters>,
 }
 
 /// See the module.
@@ -80,10 +94,18 @@ impl Fetcher {
             let pool = Pool::start(&venue.rest_url, venue.trust.as_ref(), &sender)?;
             let seed = seed ^ u64::from(venue.venue.number());
             let queue = Queue::new(venue.venue, venue.weight_per_minute, seed);
-            desks.push((venue.venue, Desk { queue, pool }));
+            let counters = Arc::new(FetchCounters::default());
+            counters.weight_limit.store(venue.weight_per_minute.into(), Ordering::Relaxed);
+            desks.push((venue.venue, Desk { queue, pool, counters }));
         }
         let lanes = lanes.into_iter().map(LaneState::new).collect();
         Ok(Self { clock, lanes, desks, done, events, stop })
+    }
+
+    /// Figures of each venue.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Venue, Arc<FetchCounters>)> {
+        self.desks.iter().map(|(venue, desk)| (*venue, Arc::clone(&desk.counters))).collect()
     }
 
     fn take(&mut self, ticket: Ticket) {
@@ -116,6 +138,8 @@ impl Fetcher {
         }
         let outcome =
             outcome.and_then(|()| done.answer.ok_or_else(|| FetchError::Transient("no answer".to_owned())));
+        desk.counters.requests.fetch_add(1, Ordering::Relaxed);
+        desk.counters.failures.fetch_add(outcome.is_err().into(), Ordering::Relaxed);
         self.lanes[lane].answer(Fetched { request, outcome });
     }
 }
@@ -144,6 +168,7 @@ impl Agent for Fetcher {
         }
         let mut failed = Vec::new();
         for (_, desk) in &mut self.desks {
+            desk.counters.weight_used.store(desk.queue.weight_used(now).into(), Ordering::Relaxed);
             while let Some(ticket) = desk.queue.next(now) {
                 work += 1;
                 if let Err(job) = desk.pool.ask(Job { ticket, asked: now }) {

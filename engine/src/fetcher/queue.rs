@@ -59,6 +59,11 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Weight used in the present minute.
+    pub fn weight_used(&mut self, now: Now) -> u32 {
+        self.budget.used(now)
+    }
+
     /// An empty queue with `weight_per_minute` to spend.
     #[must_use]
     pub fn new(venue: Venue, weight_per_minute: u32, seed: u64) -> Self {

@@ -122,10 +122,14 @@ impl History {
         let work = flush(&mut out.requests, &mut self.rings.requests)
             + flush(&mut out.history, &mut self.rings.rows)
             + flush(&mut out.seeds, &mut self.rings.seeds);
-        for event in out.events.drain(..) {
+        self.tell();
+        work
+    }
+
+    fn tell(&mut self) {
+        for event in self.core.outbox().events.drain(..) {
             self.events.push(event);
         }
-        work
     }
 }
 
@@ -152,12 +156,17 @@ impl Agent for History {
     }
 
     fn do_work(&mut self, now: Now) -> usize {
-        let stopping = self.stop.load(Ordering::Relaxed);
-        let taken = self.take_in(now);
-        // The engine has ended: its last closed candles go to the files, nothing is loaded any more.
-        self.done = stopping && taken == 0;
-        let worked = if stopping { 0 } else { self.core.work(now) };
-        taken + worked + self.hand_out()
+        if self.stop.load(Ordering::Relaxed) {
+            // The engine has ended: its last closed candles go to the files. Answers that still come would each
+            // replace a file and ask for more.
+            let core = &mut self.core;
+            let taken =
+                self.rings.records.drain(HISTORY_ITEMS_PER_TURN, |record| core.on_record(record, now));
+            self.done = taken == 0;
+            self.tell();
+            return taken;
+        }
+        self.take_in(now) + self.core.work(now) + self.hand_out()
     }
 
     fn is_done(&self) -> bool {

@@ -196,7 +196,12 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
+#[path = "../../../codec/tests/support/fuzz.rs"]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
+    use super::fuzz;
     use super::*;
     use codec::decimal::Size;
     use proptest::prelude::*;
@@ -294,5 +299,32 @@ mod tests {
         fn garbage_is_no_file(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(read(NAME, &bytes).is_err());
         }
+    }
+    /// Fuzz target: any bytes as a file, and as rows whose checksums hold.
+    #[test]
+    fn fuzz_candle_files() {
+        let mut inputs = fuzz::inputs(include_str!("../../tests/corpus/candle_files.txt"));
+        inputs.push(file(&[candle(20, 4), candle(10, 1), candle(20, 5)]));
+        fuzz::run(&inputs, 10_000, |input| {
+            let _ = read(NAME, input);
+            let mut sealed = header(NAME, 9).to_vec();
+            let mut starts = Vec::new();
+            for row in input.chunks_exact(ROW_BYTES) {
+                let mut row: [u8; ROW_BYTES] = row.try_into().unwrap();
+                let sum = checksum(&row[..ROW_BYTES - 8]);
+                row[ROW_BYTES - 8..ROW_BYTES - 4].copy_from_slice(&sum.to_le_bytes());
+                row[ROW_BYTES - 4..].fill(0);
+                starts.push(u64::from_le_bytes(row[..8].try_into().unwrap()));
+                sealed.extend(row);
+            }
+            let contents = read(NAME, &sealed).expect("a sound file");
+            assert_eq!((contents.written, contents.damaged, contents.torn_bytes), (starts.len(), 0, 0));
+            starts.sort_unstable();
+            starts.dedup();
+            assert!(contents.rows.iter().map(|row| row.start_ms).eq(starts));
+            let mut again = header(NAME, 9).to_vec();
+            put(&mut again, &contents.rows);
+            assert_eq!(read(NAME, &again).map(|again| again.rows), Ok(contents.rows));
+        });
     }
 }

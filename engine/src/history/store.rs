@@ -5,9 +5,10 @@
 //!                                       /<symbol>.<interval>.candles
 //! ```
 //! The directory is named by the REST address, too, so that a test environment's candles are never taken for
-//! the real market's. Rows are appended without waiting for the disk: what a power cut takes is fetched again.
-//! A file is replaced by writing another one, waiting for the disk, and renaming. What cannot be read is put
-//! aside as `.bad` and told; it is never deleted.
+//! the real market's. Nothing waits for the disk: a busy one can take a minute, in which the process could not even
+//! end, and what a power cut takes is fetched again. A file is replaced by writing another one and renaming it, so
+//! that the process may be killed at any time. What cannot be read is put aside as `.bad` and told; it is never
+//! deleted. An empty file, which a power cut may leave, is as good as none.
 
 use super::file::{self, Contents, HEADER_BYTES, NotOurs, ROW_BYTES, SeriesName};
 use crate::limits::{CANDLE_FILE_BYTES_MAX, CANDLE_FILES_BAD_MAX};
@@ -168,8 +169,8 @@ impl CandleFiles for Directory {
     fn load(&mut self, name: SeriesName<'_>) -> Loaded {
         let path = self.file(name);
         let bytes = match Self::read(&path) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Loaded::default(),
+            Ok(Some(bytes)) if !bytes.is_empty() => bytes,
+            Ok(_) => return Loaded::default(),
             Err(error) => {
                 let detail = format!("{}: {error}", path.display());
                 let trouble = Trouble { what: "candle file cannot be read", detail };
@@ -226,20 +227,13 @@ impl CandleFiles for Directory {
         let temporary = path.with_extension("candles.tmp");
         let mut bytes = file::header(name, origin_ms).to_vec();
         file::put(&mut bytes, rows);
-        let written = write_whole(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, &path));
+        let written = std::fs::write(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, &path));
         if written.is_err() {
             // On a full disk half a file is in the way of everybody.
             let _ = std::fs::remove_file(&temporary);
         }
         written
     }
-}
-
-/// Writes a file and waits for the disk: else a power cut could leave a name with nothing behind it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// A name as a part of a file's: everything but `A-Z a-z 0-9 . _ ~ -` percent-encoded.

@@ -1,17 +1,24 @@
-//! The ops thread: prints what the other threads have to say, so that they need not.
+//! The ops thread: prints what the other threads have to say, so that they need not, and shows their figures
+//! to whoever asks by HTTP.
 //!
-//! Metrics, health and the watchdog join it later: [`Ops`] is where the counters of all threads meet.
+//! Health and the watchdog join it later: [`Ops`] is where the counters of all threads meet.
 
 mod fold;
+mod http;
 pub mod logging;
+mod metrics;
+mod text;
 
 pub use fold::{Folder, Line};
+pub use http::{HttpServer, Response};
+pub use metrics::{Figures, VenueFigures};
 
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::event::{Event, Severity};
 use codec::time::Now;
 use codec::words::Venue;
+use http::Notice;
 use logging::TARGET;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,21 +40,24 @@ pub struct Ops {
     sources: Vec<(EventSource, u64)>,
     ipc: rtrb::Consumer<ipc::Event>,
     folder: Folder,
+    figures: Figures,
+    http: HttpServer,
     stop: Arc<AtomicBool>,
     done: bool,
 }
 
 impl Ops {
-    /// An ops agent that reads these rings.
+    /// An ops agent that reads these rings, and shows these figures.
     #[must_use]
     pub fn new(
         clock: Clock,
         sources: Vec<EventSource>,
         ipc: rtrb::Consumer<ipc::Event>,
+        (figures, http): (Figures, HttpServer),
         stop: Arc<AtomicBool>,
     ) -> Self {
         let sources = sources.into_iter().map(|source| (source, 0)).collect();
-        Self { clock, sources, ipc, folder: Folder::default(), stop, done: false }
+        Self { clock, sources, ipc, folder: Folder::default(), figures, http, stop, done: false }
     }
 
     fn say(&mut self, what: &'static str, venue: Option<Venue>, line: Line, now_ms: u64) {
@@ -77,6 +87,29 @@ impl Ops {
             self.say(what, venue, Line { severity, text: event.to_string() }, now_ms);
         }
         taken
+    }
+}
+
+impl Ops {
+    fn serve(&mut self, now: Now) -> usize {
+        let figures = &self.figures;
+        self.http.turn(
+            now,
+            |notice| match notice {
+                Notice::Serving(address) => log::info!(target: TARGET, "metrics: http://{address}/metrics"),
+                Notice::CannotBind(address, error) => log::error!(
+                    target: TARGET,
+                    "metrics cannot be served at {address}, trying again ([health] bind, metrics_port): {error}"
+                ),
+            },
+            |path| {
+                (path == "/metrics").then(|| Response {
+                    status: 200,
+                    content_type: "text/plain; version=0.0.4; charset=utf-8",
+                    body: figures.page(now),
+                })
+            },
+        )
     }
 }
 
@@ -138,7 +171,7 @@ impl Agent for Ops {
         let now_ms = now.mono_ns / 1_000_000;
         // Asked before the rings are read: what was said before the stop is printed.
         let stopping = self.stop.load(Ordering::Relaxed);
-        let taken = self.take_events(now_ms);
+        let taken = self.take_events(now_ms) + self.serve(now);
         for line in self.folder.due(now_ms, stopping) {
             print(&line);
         }

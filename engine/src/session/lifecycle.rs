@@ -96,6 +96,12 @@ impl Lifecycle {
         }
     }
 
+    /// Whether data has come on the connection that is open.
+    #[must_use]
+    pub const fn has_heard(&self) -> bool {
+        matches!(self.phase, Phase::Open { since_mono_ns } if self.last_data_mono_ns > since_mono_ns)
+    }
+
     /// A new attempt, if one is due now: the connection to ask for.
     pub fn begin(&mut self, now: Now) -> Option<Generation> {
         match self.phase {

@@ -12,17 +12,23 @@
 //!      └──────────── Action: Connect, Send, Close, Fetch ◀───────────────┘    └──▶ Publisher ──▶ rings
 //! ```
 
+use self::account::Account;
 use crate::event::Event;
 use crate::fetch::{FetchRequest, Fetched};
 use crate::publisher::Publisher;
 use codec::candle::Candle;
+use codec::drift::DriftTable;
 use codec::time::Now;
 use codec::words::{Interval, Stream, Venue};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+pub mod account;
 pub mod backoff;
 pub mod binance;
+pub mod cadence;
 pub mod candles;
+pub mod drift;
 pub mod hyperliquid;
 pub mod lifecycle;
 pub mod pace;
@@ -158,6 +164,8 @@ pub trait Session {
     );
     /// One whole text message. `now.wall_ns` is the receive time of its first byte.
     fn on_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>);
+    /// One whole binary message: the venues send none, so nobody knows what it held.
+    fn on_binary(&mut self, _link: Link, _message: &[u8], _now: Now, _out: &mut Out<'_>) {}
     /// The venue answered a protocol ping.
     fn on_pong(&mut self, link: Link, now: Now, out: &mut Out<'_>);
     /// The venue sent a protocol ping; the driver has answered it already.
@@ -172,4 +180,12 @@ pub trait Session {
     fn on_seed(&mut self, seed: &CandleSeed, now: Now, out: &mut Out<'_>);
     /// The daemon stops: say so on every stream.
     fn on_shutdown(&mut self, now: Now, out: &mut Out<'_>);
+    /// What came and what became of it, for whoever reads figures; `None` of a session that keeps no account.
+    fn account(&self) -> Option<Arc<Account>> {
+        None
+    }
+    /// How the venue differs from what is known of it; `None` of a session that does not look.
+    fn drift(&self) -> Option<Arc<DriftTable>> {
+        None
+    }
 }

@@ -53,7 +53,7 @@ impl Feed {
         let mut fill = None;
         if let Some(trades) = &mut symbol.trades {
             if trades.is_ahead_too_long(now) {
-                trades.end_overlap(out.publisher, now);
+                trades.end_overlap(None, out.publisher, now);
             }
             fill = trades.on_tick(now);
         }
@@ -95,7 +95,9 @@ impl Feed {
         let at = self.at(0, now);
         let symbol = &mut self.symbols[index];
         let Some(candles) = symbol.candles.as_mut().filter(|_| symbol.carried) else { return };
-        let Some(wanted) = candles.on_tick(at.candles(symbol.instrument, out.publisher)) else { return };
+        let wanted = candles.on_tick(at.candles(symbol.instrument, out.publisher));
+        self.account.candles(candles.take_counts());
+        let Some(wanted) = wanted else { return };
         let query = Query::Candles {
             symbol: symbol.name.clone(),
             interval: wanted.interval,

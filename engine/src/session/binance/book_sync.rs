@@ -11,7 +11,12 @@
 //!
 //! Rules (venue documentation and nine recordings, 2022–2024): drop `u < L`; the first applied event has
 //! `pu <= L <= u`; after it every `pu` equals the previous `u`. Ids are shared by all symbols, so `U` says
-//! nothing. A background re-seed joins a second book the same way while the first stays live.
+//! nothing. A snapshot that is ahead of the stream waits for it: one of another environment (addresses of
+//! test net and main net mixed up) has ids that the stream never reaches, and is never served. It may stand in
+//! the hole before the next event, which a quiet market does not bring: where no event comes, a second snapshot
+//! is the same as the first, and both say of the stream's levels what the stream said, nothing lies between the
+//! stream and the snapshot, and it is joined. An event that then ends before it shows that something did.
+//! A background re-seed joins a second book the same way while the first stays live.
 //!
 //! While a connection is replaced, two deliver the same changes, cut into events differently. Sizes are
 //! absolute: an event `(pu, u]` of the other connection with `pu <= chain < u` holds every change after the
@@ -22,10 +27,13 @@ use super::event_buffer::EventBuffer;
 use crate::fetch::{FetchError, Priority};
 use crate::limits::{
     BINANCE_OVERLAP_WAIT_MS, BINANCE_SNAPSHOT_LEVELS, BOOK_BEHIND_QUOTE_MS, RESEED_INTERVAL_MS,
-    RESEED_URGENT_INTERVAL_MS, RESEED_URGENT_LEVELS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS,
+    RESEED_URGENT_INTERVAL_MS, RESEED_URGENT_LEVELS, RESYNC_EVENTS_MAX, SNAPSHOT_AHEAD_EVENTS,
+    SNAPSHOT_AHEAD_QUIET_LAST_MS, SNAPSHOT_AHEAD_QUIET_MS, SNAPSHOT_RETRY_FIRST_MS, SNAPSHOT_RETRY_LAST_MS,
     SNAPSHOT_UNREPRESENTABLE_RETRY_MS,
 };
 use crate::publisher::{Publisher, Stamp};
+use crate::session::Link;
+use crate::session::account::{DropReason, Outcome};
 use crate::session::states::StreamState;
 use codec::book::{Book, BookSide, snapshot_horizon};
 use codec::record::{GapBody, Level, MISSED_UNKNOWN, flags};
@@ -37,7 +45,7 @@ use codec::words::{Reason, State, Stream, Venue};
 const STREAM: Stream = Stream::Orderbook;
 
 /// No connection: the next event comes by another one than the last.
-const NO_SOURCE: u8 = u8::MAX;
+const NO_SOURCE: Link = Link::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -77,7 +85,7 @@ pub struct BookContext<'a> {
     /// Instrument number.
     pub instrument: u32,
     /// Connection the data came by.
-    pub source: u8,
+    pub source: Link,
     /// Receive time and monotonic time.
     pub now: Now,
 }
@@ -102,11 +110,16 @@ pub enum BookEvent {
     Lost(Reason),
     /// The snapshot was older than the buffered events.
     SnapshotTooOld,
+    /// The stream does not reach the snapshot.
+    SnapshotNeverReached,
     /// Re-seeded in the background.
     Reseeded,
     /// An event seen before.
     Duplicate,
 }
+
+/// What happened to the book, and what became of the depth event.
+pub type Taken = (BookEvent, Outcome);
 
 /// See the module.
 #[derive(Debug)]
@@ -116,10 +129,10 @@ pub struct BookSync {
     /// `u` of the last event of the stream, applied or older than the snapshot; 0: none.
     chain_id: u64,
     /// The connection by which that event came.
-    chain_source: u8,
+    chain_source: Link,
     /// Events of the other connection that begin after the chain: of which, and since when (monotonic ns).
     ahead: EventBuffer,
-    ahead_source: u8,
+    ahead_source: Link,
     ahead_since_mono_ns: u64,
     /// Update id at which the book stands.
     book_id: u64,
@@ -131,8 +144,13 @@ pub struct BookSync {
     next_token: u64,
     /// A re-seed is under way: events are buffered although the book is live.
     reseeding: bool,
-    /// A re-seed's snapshot that is ahead of the stream.
+    /// A snapshot that is ahead of the stream, how many events came since without reaching it, at which id the
+    /// stream stood before them, since when nothing came (monotonic ns), and how often it was asked for again.
     early_snapshot: Option<Box<DepthSnapshot>>,
+    early_events: usize,
+    early_from_id: u64,
+    early_since_mono_ns: u64,
+    early_asks: u32,
     /// When a snapshot was last joined or, for a re-seed, asked for.
     last_seed_mono_ns: u64,
     /// First quote id that the book has not reached, and since when.
@@ -168,6 +186,10 @@ impl BookSync {
             next_token: 1,
             reseeding: false,
             early_snapshot: None,
+            early_events: 0,
+            early_from_id: 0,
+            early_since_mono_ns: 0,
+            early_asks: 0,
             last_seed_mono_ns: 0,
             behind: None,
             quote_id: 0,
@@ -259,24 +281,25 @@ impl BookSync {
     /// One depth event; `overlap`: another connection delivers the stream as well. The own book takes it
     /// first: a state that cannot be served is never published as live. (That costs a depth event some 50 ns
     /// a level before it is published; quotes do not wait for it.)
-    pub fn on_depth(&mut self, depth: &Depth<'_>, overlap: bool, cx: &mut BookContext<'_>) -> BookEvent {
+    pub fn on_depth(&mut self, depth: &Depth<'_>, overlap: bool, cx: &mut BookContext<'_>) -> Taken {
         self.state.touch(cx.now);
-        if overlap && self.waits_for_other(depth, cx) {
-            return BookEvent::Nothing;
+        if overlap && let Some(reason) = self.waits_for_other(depth, cx) {
+            return (BookEvent::Nothing, Outcome::Dropped(reason));
         }
-        let event = self.take(depth, cx);
+        let taken = self.take(depth, cx);
         if !self.ahead.is_empty() && self.phase == Phase::Live {
             self.take_ahead(cx);
         }
-        event
+        taken
     }
 
-    fn take(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+    fn take(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> Taken {
         if depth.unrepresentable > 0 {
             if self.phase == Phase::Cold && self.served_before {
                 cx.gap(Reason::Disconnect, self.first_missed(), depth.last_id);
             }
-            return self.lose(Reason::Unrepresentable, self.first_missed(), depth.last_id, cx);
+            let event = self.lose(Reason::Unrepresentable, self.first_missed(), depth.last_id, cx);
+            return (event, Outcome::Dropped(DropReason::Unrepresentable));
         }
         match self.phase {
             Phase::Live => self.follow(depth, cx),
@@ -284,8 +307,8 @@ impl BookSync {
                 self.phase = Phase::Live;
                 // Whether it is live again is told by what the event leads to.
                 match self.follow(depth, cx) {
-                    BookEvent::Nothing => BookEvent::Resumed,
-                    event => event,
+                    (BookEvent::Nothing, outcome) => (BookEvent::Resumed, outcome),
+                    taken => taken,
                 }
             }
             Phase::Cold => {
@@ -307,25 +330,29 @@ impl BookSync {
             || (other && depth.prev_id < self.chain_id && self.chain_id < depth.last_id)
     }
 
-    /// Of two connections one is ahead: its event is kept until the other has closed the gap.
-    fn waits_for_other(&mut self, depth: &Depth<'_>, cx: &BookContext<'_>) -> bool {
+    /// Of two connections one is ahead: its event is kept until the other has closed the gap, or left to what
+    /// the other brings. Answers with what became of it; `None`: it does not wait.
+    fn waits_for_other(&mut self, depth: &Depth<'_>, cx: &BookContext<'_>) -> Option<DropReason> {
         let begins_later = self.chain_id != 0 && depth.prev_id > self.chain_id;
         if !begins_later || depth.unrepresentable > 0 {
-            return false;
+            return None;
         }
         match self.phase {
-            // The other one's events are being buffered, and this one's join them later.
-            Phase::Joining => cx.source != self.chain_source,
-            Phase::Cold => false,
+            // The other one's events are being buffered: it brings the same changes, and this one is not kept.
+            Phase::Joining => (cx.source != self.chain_source).then_some(DropReason::Duplicate),
+            Phase::Cold => None,
             Phase::Live => {
                 if self.ahead.is_empty() {
                     self.ahead_source = cx.source;
                     self.ahead_since_mono_ns = cx.now.mono_ns;
                 }
                 // What neither of them has is told when it has waited too long.
-                cx.source != self.ahead_source
+                if cx.source != self.ahead_source
                     || self.ahead.last_id().is_some_and(|last| depth.last_id <= last)
-                    || self.ahead.push(depth)
+                {
+                    return Some(DropReason::Duplicate);
+                }
+                self.ahead.push(depth).then_some(DropReason::Buffered)
             }
         }
     }
@@ -352,10 +379,11 @@ impl BookSync {
         }
     }
 
-    /// The other connection is gone, or does not close the gap: what waited for it has lost its place.
-    pub fn end_overlap(&mut self, cx: &mut BookContext<'_>) {
+    /// The other connection is gone, or does not close the gap: what waited for it has lost its place. `given_up`:
+    /// it is that one which was ahead and is gone; what it brought the one that stays will bring, too.
+    pub fn end_overlap(&mut self, given_up: Option<Link>, cx: &mut BookContext<'_>) {
         let ahead = core::mem::take(&mut self.ahead);
-        if ahead.is_empty() || self.phase != Phase::Live {
+        if ahead.is_empty() || self.phase != Phase::Live || given_up == Some(self.ahead_source) {
             return;
         }
         let source = core::mem::replace(&mut cx.source, self.ahead_source);
@@ -366,29 +394,27 @@ impl BookSync {
     }
 
     #[inline]
-    fn follow(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
-        if !self.continues(depth, cx.source) {
+    fn follow(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> Taken {
+        // One that ends before the book: it was joined in the belief that nothing lies there.
+        if !self.continues(depth, cx.source) || depth.last_id < self.book_id {
             if depth.last_id <= self.chain_id {
-                return BookEvent::Duplicate;
+                return (BookEvent::Duplicate, Outcome::Dropped(DropReason::Duplicate));
             }
-            let event = self.lose(Reason::SequenceBreak, self.first_missed(), depth.prev_id, cx);
-            self.buffer(depth, cx);
-            return event;
+            let last_missed = if depth.last_id < self.book_id { depth.last_id } else { depth.prev_id };
+            let event = self.lose(Reason::SequenceBreak, self.first_missed(), last_missed, cx);
+            let (_, outcome) = self.buffer(depth, cx);
+            return (event, outcome);
         }
         self.chain_id = depth.last_id;
         self.chain_source = cx.source;
         if self.reseeding && !self.events.push(depth) {
             self.abandon_reseed();
         }
-        if depth.last_id < self.book_id {
-            // Older than the snapshot the book stands at.
-            return BookEvent::Nothing;
-        }
         self.book.apply(depth.bids, depth.asks, 0);
         self.book_id = depth.last_id;
         self.book_ms = depth.transaction_ms;
         if self.book.is_crossed() {
-            return self.lose(Reason::Crossed, 0, 0, cx);
+            return (self.lose(Reason::Crossed, 0, 0, cx), Outcome::Dropped(DropReason::Crossed));
         }
         if self.behind.is_some_and(|(id, _)| depth.last_id >= id) {
             self.behind = (self.quote_id > self.book_id).then_some((self.quote_id, cx.now.mono_ns));
@@ -400,12 +426,13 @@ impl BookSync {
         }
         let stamp = self.stamp(cx.instrument, cx.source, cx.now);
         if cx.publisher.book_delta(&stamp, stamp.ts_event_ns, depth.bids, depth.asks).is_err() {
-            return self.lose(Reason::Overflow, depth.first_id, depth.last_id, cx);
+            let event = self.lose(Reason::Overflow, depth.first_id, depth.last_id, cx);
+            return (event, Outcome::Dropped(DropReason::Overflow));
         }
         if self.early_snapshot.as_ref().is_some_and(|snapshot| snapshot.last_update_id <= self.chain_id) {
-            return self.finish_reseed(cx);
+            return (self.finish_reseed(cx), Outcome::Published);
         }
-        BookEvent::Nothing
+        (BookEvent::Nothing, Outcome::Published)
     }
 
     /// The first update id after the chain; 0 where there is none.
@@ -419,6 +446,7 @@ impl BookSync {
         self.events.clear();
         self.fetch = Fetch::Idle;
         self.attempts = 0;
+        self.early_asks = 0;
         self.abandon_reseed();
         self.behind = None;
     }
@@ -448,9 +476,9 @@ impl BookSync {
         BookEvent::Lost(reason)
     }
 
-    fn buffer(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> BookEvent {
+    fn buffer(&mut self, depth: &Depth<'_>, cx: &mut BookContext<'_>) -> Taken {
         if self.events.last_id().is_some_and(|last| depth.last_id <= last) {
-            return BookEvent::Duplicate;
+            return (BookEvent::Duplicate, Outcome::Dropped(DropReason::Duplicate));
         }
         if self.events.last_id().is_some() && !self.continues(depth, cx.source) {
             // A break inside the buffer: only what follows it can be joined.
@@ -462,7 +490,15 @@ impl BookSync {
             self.events.clear();
             // A snapshot under way may be older than what comes next; the join will tell.
             self.set_state(State::Resyncing, Reason::Overflow, cx);
-            return BookEvent::Lost(Reason::Overflow);
+            return (BookEvent::Lost(Reason::Overflow), Outcome::Dropped(DropReason::Overflow));
+        }
+        if self.early_snapshot.is_some() {
+            let event = self.reach_snapshot(cx);
+            let outcome = match event {
+                BookEvent::Joined => Outcome::Published,
+                _ => Outcome::Dropped(DropReason::Buffered),
+            };
+            return (event, outcome);
         }
         if self.fetch == Fetch::Idle {
             self.fetch = Fetch::Wait { until_mono_ns: 0 };
@@ -475,7 +511,41 @@ impl BookSync {
                 self.set_state(state, reason, cx);
             }
         }
+        (BookEvent::Nothing, Outcome::Dropped(DropReason::Buffered))
+    }
+
+    /// One more event was buffered while a snapshot waits for the stream.
+    #[cold]
+    fn reach_snapshot(&mut self, cx: &mut BookContext<'_>) -> BookEvent {
+        let Some(snapshot) = self.early_snapshot.take() else { return BookEvent::Nothing };
+        if snapshot.last_update_id <= self.chain_id {
+            return self.join(snapshot, cx);
+        }
+        self.early_events += 1;
+        self.early_since_mono_ns = cx.now.mono_ns;
+        if self.early_events.is_multiple_of(SNAPSHOT_AHEAD_EVENTS) && !self.gets_to(snapshot.last_update_id) {
+            self.retry_later(None, cx.now);
+            return BookEvent::SnapshotNeverReached;
+        }
+        self.early_snapshot = Some(snapshot);
         BookEvent::Nothing
+    }
+
+    /// Whether the stream, at the pace it had since the snapshot came, gets to its id before the buffer is full: one
+    /// that lags by seconds does, one of another environment does not.
+    fn gets_to(&self, snapshot_id: u64) -> bool {
+        let left = u128::from(snapshot_id.saturating_sub(self.chain_id));
+        let covered = u128::from(self.chain_id.saturating_sub(self.early_from_id));
+        let more_events = RESYNC_EVENTS_MAX.saturating_sub(self.early_events);
+        left * self.early_events as u128 <= covered * more_events as u128
+    }
+
+    /// Whether a snapshot waits and nothing has come for so long that a second one is to be held against it.
+    fn waits_in_silence(&self, now: Now) -> bool {
+        let pause_ms = (SNAPSHOT_AHEAD_QUIET_MS << self.early_asks.min(8)).min(SNAPSHOT_AHEAD_QUIET_LAST_MS);
+        self.phase == Phase::Joining
+            && self.early_snapshot.is_some()
+            && now.mono_ns.saturating_sub(self.early_since_mono_ns) >= ns_of_ms(pause_ms)
     }
 
     /// A quote carries this update id: a book that does not reach it in time is stale.
@@ -496,12 +566,15 @@ impl BookSync {
         }
         let waited_ns = now.mono_ns.saturating_sub(self.ahead_since_mono_ns);
         if !self.ahead.is_empty() && waited_ns > ns_of_ms(BINANCE_OVERLAP_WAIT_MS) {
-            self.end_overlap(cx);
+            self.end_overlap(None, cx);
         }
         if self.wants_reseed(now) {
             self.reseeding = true;
             self.last_seed_mono_ns = now.mono_ns;
             self.events.clear();
+            self.fetch = Fetch::Wait { until_mono_ns: 0 };
+        }
+        if self.fetch == Fetch::Idle && self.waits_in_silence(now) {
             self.fetch = Fetch::Wait { until_mono_ns: 0 };
         }
         match self.fetch {
@@ -605,10 +678,10 @@ impl BookSync {
             self.early_snapshot = Some(Box::new(snapshot));
             return self.finish_reseed(cx);
         }
-        if self.phase == Phase::Joining { self.join(&snapshot, cx) } else { BookEvent::Nothing }
+        if self.phase == Phase::Joining { self.join(Box::new(snapshot), cx) } else { BookEvent::Nothing }
     }
 
-    fn join(&mut self, snapshot: &DepthSnapshot, cx: &mut BookContext<'_>) -> BookEvent {
+    fn join(&mut self, snapshot: Box<DepthSnapshot>, cx: &mut BookContext<'_>) -> BookEvent {
         let Some(tail) = self.events.last_id() else {
             // Everything buffered was lost meanwhile; the next event asks again.
             return BookEvent::Nothing;
@@ -621,8 +694,21 @@ impl BookSync {
             self.retry_later(None, cx.now);
             return BookEvent::SnapshotTooOld;
         }
-        let (book_id, book_ms) = load_and_apply(&mut self.book, snapshot, &self.events);
-        if self.book.is_crossed() {
+        if snapshot.last_update_id > tail {
+            let was_silent = self.waits_in_silence(cx.now);
+            let is_same = |earlier: &DepthSnapshot| {
+                was_silent && earlier.bids == snapshot.bids && earlier.asks == snapshot.asks
+            };
+            let same = self.early_snapshot.take().is_some_and(|earlier| is_same(&earlier));
+            let complete = if same { self.has_said(&snapshot, tail) } else { Some(false) };
+            if complete != Some(true) {
+                let owes = was_silent && complete == Some(false);
+                return self.wait_for_stream(snapshot, tail, (was_silent, owes), cx);
+            }
+        }
+        self.early_snapshot = None;
+        let (book_id, book_ms, crossed) = load_and_apply(&mut self.book, &snapshot, &self.events);
+        if crossed {
             self.retry_later(None, cx.now);
             self.set_state(State::Resyncing, Reason::Crossed, cx);
             return BookEvent::Lost(Reason::Crossed);
@@ -630,11 +716,49 @@ impl BookSync {
         (self.book_id, self.book_ms, self.chain_id) = (book_id, book_ms, tail);
         self.events.release();
         self.phase = Phase::Live;
+        // A second snapshot may be on its way.
+        self.fetch = Fetch::Idle;
         self.attempts = 0;
+        self.early_asks = 0;
         self.served_before = true;
         self.last_seed_mono_ns = cx.now.mono_ns;
         self.set_state(State::Live, Reason::None, cx);
         self.publish_whole(cx)
+    }
+
+    /// Whether the stream owes nothing up to this snapshot: no quote is newer than the stream's events, and the
+    /// snapshot holds what they last said. `None`: nothing tells.
+    fn has_said(&self, snapshot: &DepthSnapshot, tail: u64) -> Option<bool> {
+        let mut book = Book::new(self.book.bids.capacity());
+        load_and_apply(&mut book, snapshot, &EventBuffer::default());
+        if self.quote_id > tail {
+            return Some(false);
+        }
+        self.events.agrees_with(&book)
+    }
+
+    /// A snapshot is ahead of the stream: it waits. `owes`: the stream has been silent although there is something
+    /// to say.
+    fn wait_for_stream(
+        &mut self,
+        snapshot: Box<DepthSnapshot>,
+        tail: u64,
+        (was_silent, owes): (bool, bool),
+        cx: &mut BookContext<'_>,
+    ) -> BookEvent {
+        self.early_events = 0;
+        self.early_from_id = tail;
+        self.early_since_mono_ns = cx.now.mono_ns;
+        self.early_snapshot = Some(snapshot);
+        if !was_silent {
+            return BookEvent::Nothing;
+        }
+        self.early_asks += 1;
+        if owes {
+            // The stream may be dead: it is looked after like any that falls silent.
+            self.set_state(State::Stale, Reason::Silence, cx);
+        }
+        BookEvent::SnapshotNeverReached
     }
 
     fn publish_whole(&mut self, cx: &mut BookContext<'_>) -> BookEvent {
@@ -675,9 +799,9 @@ impl BookSync {
             return BookEvent::SnapshotTooOld;
         }
         let mut fresh = Book::new(self.book.bids.capacity());
-        load_and_apply(&mut fresh, &snapshot, &self.events);
+        let (.., crossed) = load_and_apply(&mut fresh, &snapshot, &self.events);
         self.abandon_reseed();
-        if fresh.is_crossed() {
+        if crossed {
             return BookEvent::Nothing;
         }
         self.book = fresh;
@@ -691,8 +815,9 @@ impl BookSync {
     }
 }
 
-/// Loads a snapshot, applies the buffered events not older than it; answers with id and venue time reached.
-fn load_and_apply(book: &mut Book, snapshot: &DepthSnapshot, events: &EventBuffer) -> (u64, u64) {
+/// Loads a snapshot, applies the buffered events not older than it; answers with id and venue time reached, and
+/// whether the book was crossed anywhere on the way: the level that did it may stand when that is over.
+fn load_and_apply(book: &mut Book, snapshot: &DepthSnapshot, events: &EventBuffer) -> (u64, u64, bool) {
     let limit = BINANCE_SNAPSHOT_LEVELS;
     book.load(
         &snapshot.bids,
@@ -701,13 +826,59 @@ fn load_and_apply(book: &mut Book, snapshot: &DepthSnapshot, events: &EventBuffe
         snapshot_horizon(&snapshot.asks, limit, 1),
         0,
     );
-    let mut reached = (snapshot.last_update_id, snapshot.transaction_ms);
+    let mut reached = (snapshot.last_update_id, snapshot.transaction_ms, book.is_crossed());
     events.for_each_from(
         snapshot.last_update_id,
         |last_id, transaction_ms, bids: &[Level], asks: &[Level]| {
             book.apply(bids, asks, 0);
-            reached = (last_id, transaction_ms);
+            reached = (last_id, transaction_ms, reached.2 || book.is_crossed());
         },
     );
     reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publisher::Outlet;
+    use codec::record::InstrumentBody;
+    use codec::words::{InstrumentKind, InstrumentStatus};
+
+    fn event(prev_id: u64, last_id: u64) -> Depth<'static> {
+        Depth {
+            stream: "",
+            symbol: "",
+            event_ms: 0,
+            transaction_ms: 0,
+            first_id: prev_id + 1,
+            last_id,
+            prev_id,
+            bids: &[],
+            asks: &[],
+            unrepresentable: 0,
+            coin_margined: false,
+        }
+    }
+
+    #[test]
+    fn of_two_connections_only_what_is_kept_is_called_buffered() {
+        let (producer, _consumer) = codec::ring::ring(0);
+        let mut publisher = Publisher::new(1, vec![Outlet::all("ipc", producer)]);
+        let body = InstrumentBody::new(InstrumentKind::Perp, InstrumentStatus::Trading, "BTC", "BTC", "USDC");
+        let instrument = publisher.define(Venue::Binance, body.unwrap(), Now::default());
+        let mut book = BookSync::new(16, 10);
+        for (source, prev_id, last_id, reason, kept) in [
+            (0, 0, 10, DropReason::Buffered, 10),
+            // It is ahead while the other one's events are collected.
+            (1, 20, 30, DropReason::Duplicate, 10),
+            (0, 10, 20, DropReason::Buffered, 20),
+            (1, 20, 30, DropReason::Buffered, 30),
+            (0, 20, 25, DropReason::Duplicate, 30),
+        ] {
+            let mut cx = BookContext { publisher: &mut publisher, instrument, source, now: Now::default() };
+            let (_, outcome) = book.on_depth(&event(prev_id, last_id), true, &mut cx);
+            assert_eq!(outcome, Outcome::Dropped(reason), "{source} {last_id}");
+            assert_eq!(book.events.last_id(), Some(kept), "{source} {last_id}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Depth events kept until a snapshot, or another connection, joins them: bounded, in one flat array of levels.
 
 use crate::limits::{RESYNC_EVENTS_MAX, RESYNC_LEVELS_MAX};
+use codec::book::Book;
 use codec::record::Level;
 use codec::venues::binance::Depth;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
@@ -73,6 +75,38 @@ impl EventBuffer {
         }
     }
 
+    /// Whether what the newest events last said of their levels is what this book holds, beyond its horizons
+    /// left aside. `None`: nothing tells, for any book lacks what was deleted.
+    #[must_use]
+    pub fn agrees_with(&self, book: &Book) -> Option<bool> {
+        let mut judged = BTreeSet::new();
+        let mut confirmed = false;
+        for event in self.events.iter().rev() {
+            let bids = &self.levels[event.bids_start..event.asks_start];
+            let asks = &self.levels[event.asks_start..event.end];
+            for (is_bid, side, levels) in [(true, &book.bids, bids), (false, &book.asks, asks)] {
+                for level in levels {
+                    let is_beyond = side.horizon().is_some_and(|horizon| match is_bid {
+                        true => level.price <= horizon,
+                        false => level.price >= horizon,
+                    });
+                    if is_beyond || !judged.insert((is_bid, level.price)) {
+                        continue;
+                    }
+                    let said = Some(level.size).filter(|size| size.raw() != 0);
+                    if side.size_at(level.price) != said {
+                        return Some(false);
+                    }
+                    confirmed |= said.is_some();
+                }
+            }
+            if confirmed {
+                return Some(true);
+            }
+        }
+        None
+    }
+
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -107,5 +141,48 @@ impl EventBuffer {
     /// Forgets the events and gives the memory back: a live book needs none.
     pub fn release(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(prev_id: u64, last_id: u64) -> Depth<'static> {
+        Depth {
+            stream: "",
+            symbol: "",
+            event_ms: 0,
+            transaction_ms: 0,
+            first_id: prev_id + 1,
+            last_id,
+            prev_id,
+            bids: &[],
+            asks: &[],
+            unrepresentable: 0,
+            coin_margined: false,
+        }
+    }
+
+    /// The venue's rule: what has `u < L` is dropped, what has `u == L` is the first to be applied.
+    #[test]
+    fn only_what_ended_before_the_snapshot_is_older_than_it() {
+        let mut events = EventBuffer::default();
+        for (prev_id, last_id) in [(0, 10), (10, 20), (20, 30)] {
+            assert!(events.push(&event(prev_id, last_id)));
+        }
+        for (snapshot_id, first_prev_id, from) in [
+            (0, Some(0), &[10, 20, 30][..]),
+            (10, Some(0), &[10, 20, 30]),
+            (11, Some(10), &[20, 30]),
+            (20, Some(10), &[20, 30]),
+            (30, Some(20), &[30]),
+            (31, None, &[]),
+        ] {
+            assert_eq!(events.first_prev_id(snapshot_id), first_prev_id, "{snapshot_id}");
+            let mut seen = Vec::new();
+            events.for_each_from(snapshot_id, |last_id, _, _, _| seen.push(last_id));
+            assert_eq!(seen, from, "{snapshot_id}");
+        }
     }
 }

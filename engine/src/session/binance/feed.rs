@@ -3,18 +3,22 @@
 use super::VENUE;
 use super::book_sync::BookEvent;
 use super::groups::{Group, seat_of};
-use super::links::LinkTrouble;
+use super::links::{LinkTrouble, StreamName};
 use super::rotation::Rotation;
 use super::stream_states::At;
 use super::symbol::{Symbol, on_ticker};
 use super::universe::{FundingInfoFetch, Refresh};
 use crate::event::{Event, Severity};
 use crate::limits::{
-    BINANCE_CONNECTS_BURST, BINANCE_CONNECTS_PER_SECOND, BINANCE_SILENT_MS, BINANCE_SILENT_RECONNECT_MS,
-    BOOK_CHECK_INTERVAL_MS, CANDLE_TICK_MS, TICK_MS,
+    BINANCE_CONNECTS_BURST, BINANCE_CONNECTS_PER_SECOND, BINANCE_DEPTH_MS, BINANCE_MARK_PRICE_MS,
+    BINANCE_SILENT_MS, BINANCE_SILENT_RECONNECT_MS, BOOK_CHECK_INTERVAL_MS, CADENCE_BUSY_QUOTES,
+    CANDLE_TICK_MS, TICK_MS,
 };
 use crate::publisher::Stamp;
+use crate::session::account::{Account, Channel, Check, DropReason, Outcome};
 use crate::session::backoff::Random;
+use crate::session::cadence::Cadence;
+use crate::session::drift::Drift;
 use crate::session::lifecycle::SilenceLimits;
 use crate::session::pace::Pace;
 use crate::session::settings::Settings;
@@ -23,11 +27,30 @@ use crate::session::symbols::SymbolTable;
 use crate::session::turns::Turns;
 use crate::session::venue_clock::VenueClock;
 use crate::session::{Action, CloseCause, Generation, Link, Out};
+use codec::drift::DriftKind;
 use codec::record::{GapBody, NO_INSTRUMENT};
 use codec::time::{Now, ns_of_ms};
 use codec::venues::DecodeError;
 use codec::venues::binance::{AggTrade, Depth, Kline, MarkPrice, Message};
 use codec::words::{Reason, State, Stream};
+use std::sync::Arc;
+
+const CONTROL: Outcome = Outcome::Dropped(DropReason::Control);
+const NOT_CARRIED: Outcome = Outcome::Dropped(DropReason::NotCarried);
+const GIVEN_UP: Outcome = Outcome::Dropped(DropReason::GivenUp);
+
+/// What a message is about, whatever becomes of it.
+const fn channel_of(message: &Message<'_>) -> Channel {
+    match message {
+        Message::Depth(_) => Channel::Orderbook,
+        Message::BookTicker(_) => Channel::Quotes,
+        Message::AggTrade(_) | Message::Trade(_) => Channel::Trades,
+        Message::Kline(_) => Channel::Candles,
+        Message::MarkPrice(_) => Channel::Funding,
+        Message::ContractInfo { .. } | Message::Reply { .. } | Message::Error { .. } => Channel::Control,
+        Message::Other { .. } => Channel::Unknown,
+    }
+}
 
 /// See the module.
 pub(super) struct Feed {
@@ -48,10 +71,12 @@ pub(super) struct Feed {
     candle_turns: Turns,
     check_turns: Turns,
     next_look_mono_ns: u64,
-    /// Messages for symbols we do not carry, unreadable ones, and duplicates.
-    unexpected: u64,
+    pub(super) account: Arc<Account>,
+    pub(super) drift: Drift,
+    depth_cadence: Cadence,
+    mark_cadence: Cadence,
+    /// Messages that could not be read, and of those, how many are not told to clients yet.
     malformed: u64,
-    /// Of those, not told to clients yet.
     malformed_untold: u64,
     pub(super) stopping: bool,
 }
@@ -73,7 +98,10 @@ impl Feed {
             candle_turns: Turns::new(CANDLE_TICK_MS, TICK_MS),
             check_turns: Turns::new(BOOK_CHECK_INTERVAL_MS, TICK_MS),
             next_look_mono_ns: 0,
-            unexpected: 0,
+            account: Arc::default(),
+            drift: Drift::new(VENUE),
+            depth_cadence: Cadence::new(BINANCE_DEPTH_MS),
+            mark_cadence: Cadence::new(BINANCE_MARK_PRICE_MS),
             malformed: 0,
             malformed_untold: 0,
             stopping: false,
@@ -85,46 +113,63 @@ impl Feed {
     #[inline]
     pub(super) fn on_decoded(&mut self, link: Link, message: &Message<'_>, now: Now, out: &mut Out<'_>) {
         let (at, side) = seat_of(link);
-        let Some(group) = self.groups.get(at) else { return };
-        if !group.sides[side].life.is_open() {
+        let group = self.groups.get(at).filter(|group| group.sides[side].life.is_open());
+        let Some(group) = group else {
+            self.account.one(channel_of(message), GIVEN_UP, now);
             return;
-        }
+        };
         let overlap = group.is_overlapping();
         let mut book_event = None;
-        match message {
+        let check = Check::begin(out.publisher);
+        let (channel, outcome) = match message {
             Message::BookTicker(ticker) if !ticker.coin_margined => {
                 self.clock.on_event(ticker.event_ms, now);
-                if let Some(symbol) = self.carried(ticker.symbol) {
-                    on_ticker(symbol, ticker, link, now, out);
-                }
+                let symbol = self.carried(ticker.symbol);
+                let outcome = symbol.map_or(NOT_CARRIED, |symbol| on_ticker(symbol, ticker, link, now, out));
+                (Channel::Quotes, outcome)
             }
             Message::Depth(depth) if !depth.coin_margined => {
                 self.clock.on_event(depth.event_ms, now);
-                book_event = self.on_depth(depth, overlap, link, now, out);
+                let (event, outcome) = self.on_depth(depth, overlap, link, now, out);
+                book_event = event;
+                (Channel::Orderbook, outcome)
             }
             Message::AggTrade(trade) if !trade.coin_margined => {
                 self.clock.on_event(trade.event_ms, now);
-                self.on_trade(trade, overlap, link, now, out);
+                (Channel::Trades, self.on_trade(trade, overlap, link, now, out))
             }
             Message::Kline(kline) => {
                 self.clock.on_event(kline.event_ms, now);
-                self.on_kline(kline, link, now, out);
+                (Channel::Candles, self.on_kline(kline, link, now, out))
             }
             Message::MarkPrice(mark) if !mark.coin_margined => {
                 self.clock.on_event(mark.event_ms, now);
-                self.on_mark(mark, link, now, out);
+                let outcome = self.on_mark(mark, link, now, out);
+                if !overlap {
+                    self.watch_marks(mark, now, out);
+                }
+                (Channel::Funding, outcome)
             }
-            Message::ContractInfo { coin_margined: false, .. } => self.refresh.on_announced(now),
+            Message::ContractInfo { coin_margined: false, .. } => {
+                self.refresh.on_announced(now);
+                (Channel::Control, CONTROL)
+            }
             Message::Reply { id } => {
+                self.account.one(Channel::Control, CONTROL, now);
                 self.on_acknowledged((at, side), *id, now, out);
                 return;
             }
             Message::Error { id, code, message } => {
+                self.account.one(Channel::Control, CONTROL, now);
                 self.on_refused((at, side), (*id, *code, message), now, out);
                 return;
             }
-            _ => {}
-        }
+            Message::Other { .. } => (Channel::Unknown, Outcome::Dropped(DropReason::Unknown)),
+            // A contract margined in coin, or a stream that was never asked for.
+            _ => (channel_of(message), NOT_CARRIED),
+        };
+        check.end(outcome, overlap || channel == Channel::Candles, out.publisher);
+        self.account.one(channel, outcome, now);
         self.venue_state.touch(now);
         if self.groups[at].sides[side].on_data(now) && self.groups[at].active == side {
             self.wake_streams(at, now, out);
@@ -139,11 +184,7 @@ impl Feed {
     fn carried(&mut self, name: &str) -> Option<&mut Symbol> {
         let symbol = self.table.get(name).map(|index| &mut self.symbols[index]);
         // Frames of a symbol that was dropped may still be on their way.
-        let symbol = symbol.filter(|symbol| symbol.carried);
-        if symbol.is_none() {
-            self.unexpected += 1;
-        }
-        symbol
+        symbol.filter(|symbol| symbol.carried)
     }
 
     #[inline]
@@ -154,18 +195,41 @@ impl Feed {
         link: Link,
         now: Now,
         out: &mut Out<'_>,
-    ) -> Option<(usize, BookEvent)> {
+    ) -> (Option<(usize, BookEvent)>, Outcome) {
         let at = At { link, now, venue_ms: 0 };
-        let symbol = self.carried(depth.symbol)?;
-        let mut cx = at.book(symbol.instrument, out.publisher);
-        match symbol.book.as_mut()?.on_depth(depth, overlap, &mut cx) {
-            BookEvent::Nothing | BookEvent::Duplicate => None,
-            event => Some((self.table.get(depth.symbol)?, event)),
+        let Some(symbol) = self.carried(depth.symbol) else { return (None, NOT_CARRIED) };
+        let instrument = symbol.instrument;
+        let busy = core::mem::take(&mut symbol.quotes_since_depth) >= CADENCE_BUSY_QUOTES;
+        let mut cx = at.book(instrument, out.publisher);
+        let Some(book) = &mut symbol.book else { return (None, NOT_CARRIED) };
+        let taken = book.on_depth(depth, overlap, &mut cx);
+        // Two connections cut the same changes into events differently.
+        if !overlap
+            && let Some(change) =
+                self.depth_cadence.on_message(instrument as usize, depth.event_ms, busy, now.mono_ns)
+        {
+            self.drift.on_cadence("depth@100ms", BINANCE_DEPTH_MS, change, now, out);
+        }
+        match taken {
+            (BookEvent::Nothing | BookEvent::Duplicate, outcome) => (None, outcome),
+            (event, outcome) => (self.table.get(depth.symbol).map(|index| (index, event)), outcome),
         }
     }
 
-    fn on_trade(&mut self, trade: &AggTrade<'_>, overlap: bool, link: Link, now: Now, out: &mut Out<'_>) {
-        let Some(symbol) = self.carried(trade.symbol) else { return };
+    fn on_trade(
+        &mut self,
+        trade: &AggTrade<'_>,
+        overlap: bool,
+        link: Link,
+        now: Now,
+        out: &mut Out<'_>,
+    ) -> Outcome {
+        let Some(mut symbol) = self.carried(trade.symbol) else { return NOT_CARRIED };
+        if symbol.awaits_trades() {
+            self.take_as_acknowledged(link, trade.symbol, StreamName::AggTrade, now, out);
+            let Some(again) = self.carried(trade.symbol) else { return NOT_CARRIED };
+            symbol = again;
+        }
         if let Some(trades) = &mut symbol.trades {
             let stamp = Stamp {
                 source: link,
@@ -173,29 +237,63 @@ impl Feed {
                 ts_event_ns: ns_of_ms(trade.trade_ms),
                 ..Stamp::now(VENUE, symbol.instrument, now)
             };
-            trades.on_trade(trade, overlap, out.publisher, &stamp, now);
+            return trades.on_trade(trade, overlap, out.publisher, &stamp, now);
         }
+        NOT_CARRIED
     }
 
-    fn on_kline(&mut self, kline: &Kline<'_>, link: Link, now: Now, out: &mut Out<'_>) {
+    fn on_kline(&mut self, kline: &Kline<'_>, link: Link, now: Now, out: &mut Out<'_>) -> Outcome {
         let at = self.at(link, now);
-        let (Some(interval), Some(symbol)) = (kline.interval, self.carried(kline.symbol)) else { return };
+        let (Some(interval), Some(mut symbol)) = (kline.interval, self.carried(kline.symbol)) else {
+            return NOT_CARRIED;
+        };
+        if symbol.awaits_candles(interval) {
+            self.take_as_acknowledged(link, kline.symbol, StreamName::Kline(interval), now, out);
+            let Some(again) = self.carried(kline.symbol) else { return NOT_CARRIED };
+            symbol = again;
+        }
         if let Some(candles) = &mut symbol.candles {
             let from = at.candles(symbol.instrument, out.publisher);
-            candles.on_frame(interval, &kline.row, kline.closed, kline.event_ms, from);
+            let outcome = candles.on_frame(interval, &kline.row, kline.closed, kline.event_ms, from);
+            symbol.on_kline_seen(interval, now, out);
+            return outcome;
         }
+        NOT_CARRIED
     }
 
-    fn on_mark(&mut self, mark: &MarkPrice<'_>, link: Link, now: Now, out: &mut Out<'_>) {
-        let Some(symbol) = self.carried(mark.symbol) else { return };
+    fn on_mark(&mut self, mark: &MarkPrice<'_>, link: Link, now: Now, out: &mut Out<'_>) -> Outcome {
+        let Some(symbol) = self.carried(mark.symbol) else { return NOT_CARRIED };
         if let Some(funding) = &mut symbol.funding {
             let stamp = Stamp {
                 source: link,
                 ts_event_ns: ns_of_ms(mark.event_ms),
                 ..Stamp::now(VENUE, symbol.instrument, now)
             };
-            funding.on_mark(mark, out.publisher, &stamp, now);
+            return funding.on_mark(mark, out.publisher, &stamp, now);
         }
+        NOT_CARRIED
+    }
+
+    fn watch_marks(&mut self, mark: &MarkPrice<'_>, now: Now, out: &mut Out<'_>) {
+        let Some(index) = self.table.get(mark.symbol) else { return };
+        if let Some(change) = self.mark_cadence.on_message(index, mark.event_ms, true, now.mono_ns) {
+            self.drift.on_cadence("markPrice@1s", BINANCE_MARK_PRICE_MS, change, now, out);
+        }
+    }
+
+    /// An event that is not known, or the like: once told, counted from then on.
+    #[cold]
+    pub(super) fn on_unknown(
+        &mut self,
+        stream: &str,
+        event: &str,
+        message: &[u8],
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
+        let of_stream = stream.split_once('@').map_or(stream, |(_, kind)| kind);
+        let what = [event, of_stream].into_iter().find(|name| !name.is_empty()).unwrap_or("(no name)");
+        self.drift.note(DriftKind::NewChannel, what, message, now, out);
     }
 
     pub(super) fn on_book_event(&self, index: usize, event: BookEvent, out: &mut Out<'_>) {
@@ -207,6 +305,10 @@ impl Feed {
             BookEvent::SnapshotTooOld => {
                 (Severity::Debug, "snapshot older than the buffered events, asked again", "")
             }
+            BookEvent::SnapshotNeverReached => {
+                let where_from = "do websocket_url and rest_url lead to the same environment?";
+                (Severity::Warn, "snapshot ahead of everything that comes, asked again", where_from)
+            }
             BookEvent::Lost(reason) => {
                 (Severity::Warn, "book lost its place, resynchronising", reason.as_str())
             }
@@ -215,7 +317,8 @@ impl Feed {
     }
 
     #[cold]
-    pub(super) fn on_unreadable(&mut self, error: &DecodeError, message: &[u8], out: &mut Out<'_>) {
+    pub(super) fn on_unreadable(&mut self, error: &DecodeError, message: &[u8], now: Now, out: &mut Out<'_>) {
+        self.account.one(Channel::Unknown, Outcome::Dropped(DropReason::Malformed), now);
         self.malformed += 1;
         self.malformed_untold += 1;
         let shown = String::from_utf8_lossy(&message[..message.len().min(96)]);
@@ -314,6 +417,10 @@ impl Feed {
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), what).about(group.route.as_str()).number(link.into()),
         );
+        if trouble == LinkTrouble::Silent && is_dumb {
+            let seen = format!("acknowledged, and nothing in {stale_ms} ms");
+            self.drift.note(DriftKind::SilentRoute, group.route.as_str(), seen.as_bytes(), now, out);
+        }
         match trouble {
             LinkTrouble::AckLate => {}
             LinkTrouble::AckTimeout if !is_dumb => self.renew(at, now, out),

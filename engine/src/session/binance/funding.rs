@@ -2,6 +2,7 @@
 
 use super::VENUE;
 use crate::publisher::{Publisher, Stamp};
+use crate::session::account::{DropReason, Outcome};
 use crate::session::states::StreamState;
 use codec::decimal::{Price, Rate, Size};
 use codec::record::{FundingBody, GapBody, NONE_I64};
@@ -27,10 +28,16 @@ impl FundingSync {
     }
 
     /// A mark price off the wire.
-    pub fn on_mark(&mut self, mark: &MarkPrice<'_>, publisher: &mut Publisher, stamp: &Stamp, now: Now) {
+    pub fn on_mark(
+        &mut self,
+        mark: &MarkPrice<'_>,
+        publisher: &mut Publisher,
+        stamp: &Stamp,
+        now: Now,
+    ) -> Outcome {
         self.state.touch(now);
         if mark.event_ms <= self.event_ms && self.event_ms != 0 {
-            return;
+            return Outcome::Dropped(DropReason::Duplicate);
         }
         self.event_ms = mark.event_ms;
         let of = (VENUE, stamp.instrument, Stream::Funding);
@@ -41,6 +48,7 @@ impl FundingSync {
         }
         self.state.set(publisher, of, (State::Live, Reason::None), now);
         publisher.funding(stamp, &self.body(mark));
+        Outcome::Published
     }
 
     fn body(&self, mark: &MarkPrice<'_>) -> FundingBody {

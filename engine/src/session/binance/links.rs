@@ -291,6 +291,11 @@ impl LinkState {
         request.ask.places
     }
 
+    /// The stream at this place delivers, whatever became of its acknowledgement.
+    pub fn on_delivered(&mut self, place: u16) {
+        self.set_progress(place, Progress::Acked);
+    }
+
     /// A refusal. Streams asked for together are asked for one by one; a place that was refused alone, and
     /// so is refused for good, is the answer.
     pub fn on_refused(&mut self, id: Option<u64>) -> Option<u16> {

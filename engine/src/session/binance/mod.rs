@@ -19,12 +19,16 @@ mod trade_sync;
 mod universe;
 
 use self::feed::Feed;
+use super::account::Account;
 use super::settings::Settings;
 use super::{CandleSeed, CloseCause, Generation, Interest, Link, Out, Session};
 use crate::fetch::Fetched;
+use codec::drift::DriftTable;
 use codec::time::Now;
+use codec::venues::DecodeError;
 use codec::venues::binance::{Decoder, Message};
 use codec::words::Venue;
+use std::sync::Arc;
 
 const VENUE: Venue = Venue::Binance;
 
@@ -75,9 +79,21 @@ impl Session for BinanceSession {
 
     fn on_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
         match self.decoder.decode(message) {
-            Ok(decoded) => self.feed.on_decoded(link, &decoded, now, out),
-            Err(error) => self.feed.on_unreadable(&error, message, out),
+            Ok(decoded) => {
+                self.feed.on_decoded(link, &decoded, now, out);
+                if let Message::Other { stream, event } = decoded {
+                    self.feed.on_unknown(stream, event, message, now, out);
+                }
+            }
+            Err(error) => self.feed.on_unreadable(&error, message, now, out),
         }
+        if self.decoder.strange().has_news() {
+            self.feed.drift.on_strange(self.decoder.strange(), message, now, out);
+        }
+    }
+
+    fn on_binary(&mut self, _link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
+        self.feed.on_unreadable(&DecodeError::Malformed("a text frame"), message, now, out);
     }
 
     fn on_pong(&mut self, _link: Link, _now: Now, _out: &mut Out<'_>) {}
@@ -91,6 +107,7 @@ impl Session for BinanceSession {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Out<'_>) {
+        self.feed.drift.count(self.decoder.strange(), out);
         self.feed.on_tick(now, out);
     }
 
@@ -104,5 +121,13 @@ impl Session for BinanceSession {
 
     fn on_shutdown(&mut self, now: Now, out: &mut Out<'_>) {
         self.feed.on_shutdown(now, out);
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        Some(Arc::clone(&self.feed.account))
+    }
+
+    fn drift(&self) -> Option<Arc<DriftTable>> {
+        Some(self.feed.drift.table())
     }
 }

@@ -132,9 +132,10 @@ impl Feed {
         if is_open {
             self.schedule_rotation(at, now);
         }
-        self.end_overlap(at, now, out);
+        self.end_overlap(at, None, now, out);
         self.lose_streams(at, reason, |active, place| !active.is_acked(place), now, out);
         if is_open {
+            self.take_over_streams(at, now, out);
             self.begin_streams(at, |active, place| !active.is_acked(place), now, out);
             self.wake_streams(at, now, out);
         }
@@ -160,6 +161,7 @@ impl Feed {
         (out.events)(
             Event::new(Severity::Warn, Some(VENUE), what).about(group.route.as_str()).number(delay_ms),
         );
-        self.end_overlap(at, now, out);
+        let given_up = self.groups[at].sides[1 - self.groups[at].active].link();
+        self.end_overlap(at, Some(given_up), now, out);
     }
 }

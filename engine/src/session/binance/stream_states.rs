@@ -3,15 +3,16 @@
 use super::VENUE;
 use super::book_sync::BookContext;
 use super::feed::Feed;
+use super::groups::seat_of;
 use super::links::{Carried, LinkState, StreamName};
 use super::symbol::Symbol;
 use crate::event::{Event, Severity};
 use crate::publisher::Publisher;
-use crate::session::candles::CandleSource;
+use crate::session::candles::{CandleSet, CandleSource};
 use crate::session::states::StreamState;
 use crate::session::{Link, Out};
 use codec::time::Now;
-use codec::words::{Reason, State, Stream};
+use codec::words::{Interval, Reason, State, Stream};
 
 /// Where and when something happens to a stream.
 #[derive(Clone, Copy, Debug)]
@@ -119,13 +120,43 @@ impl Symbol {
             StreamName::Kline(interval) => {
                 let all =
                     self.candles.as_mut().is_some_and(|candles| candles.on_subscribed(interval, at.venue_ms));
-                live = all;
+                // Asked for again, it keeps saying what is wrong until a frame comes.
+                live = all && !self.has_silent_kline();
             }
             StreamName::Heartbeat | StreamName::ContractInfo => return,
         }
         if live {
             self.turn(name, Turn::To(State::Live, Reason::None), at, publisher);
         }
+    }
+
+    /// Another connection takes over, on which the stream is acknowledged: on the one before it may never have been.
+    fn on_taken_over(&mut self, name: StreamName, at: At, publisher: &mut Publisher) {
+        let state = match name {
+            StreamName::BookTicker => self.quote.as_ref().map(|quote| quote.state),
+            StreamName::AggTrade => self.trades.as_ref().map(|trades| trades.state),
+            StreamName::MarkPrice => self.funding.as_ref().map(|funding| funding.state),
+            StreamName::Kline(_) => self.candles.as_ref().map(|candles| candles.state),
+            // Its events say what it is.
+            StreamName::Depth | StreamName::Heartbeat | StreamName::ContractInfo => None,
+        };
+        if state.is_some_and(|state| state.reason == Reason::Subscribing) {
+            self.on_acked(name, at, publisher);
+        }
+    }
+
+    /// Whether trades have been asked for, and nothing says yet that the venue took that.
+    #[inline]
+    pub(super) fn awaits_trades(&self) -> bool {
+        self.trades.as_ref().is_some_and(|trades| trades.state.reason == Reason::Subscribing)
+    }
+
+    /// Whether candles of an interval have, likewise.
+    #[inline]
+    pub(super) fn awaits_candles(&self, interval: Interval) -> bool {
+        let awaits =
+            |candles: &CandleSet| candles.state.reason == Reason::Subscribing && candles.is_awaited(interval);
+        self.candles.as_deref().is_some_and(awaits)
     }
 
     /// The connection is gone, or the stream is wanted no longer: nothing of it is known to be right.
@@ -257,10 +288,19 @@ impl Feed {
         });
     }
 
+    /// What the connection before this one never had acknowledged, and this one has.
+    pub(super) fn take_over_streams(&mut self, group: usize, now: Now, out: &mut Out<'_>) {
+        self.each_stream(group, LinkState::is_acked, now, |symbol, name, at| {
+            symbol.on_taken_over(name, at, out.publisher);
+        });
+    }
+
     /// One connection of two is left: what waited for the other waits in vain.
-    pub(super) fn end_overlap(&mut self, group: usize, now: Now, out: &mut Out<'_>) {
+    pub(super) fn end_overlap(&mut self, group: usize, given_up: Option<Link>, now: Now, out: &mut Out<'_>) {
         let all = |_: &LinkState, _| true;
-        self.each_stream(group, all, now, |symbol, name, at| symbol.end_overlap(name, at, out.publisher));
+        self.each_stream(group, all, now, |symbol, name, at| {
+            symbol.end_overlap(name, given_up, at, out.publisher);
+        });
     }
 
     /// Whether the silence of a group's connection would be a fault: some symbol of it trades.
@@ -293,6 +333,33 @@ impl Feed {
             if let Some(symbol) = self.symbols.get_mut(symbol) {
                 symbol.on_acked(name, at, out.publisher);
             }
+        }
+    }
+
+    /// Data came of a stream whose acknowledgement did not: that was lost, for the data shows that the venue took the
+    /// subscription.
+    #[cold]
+    pub(super) fn take_as_acknowledged(
+        &mut self,
+        link: Link,
+        symbol: &str,
+        name: StreamName,
+        now: Now,
+        out: &mut Out<'_>,
+    ) {
+        let (group, side) = seat_of(link);
+        let Some(index) = self.table.get(symbol) else { return };
+        let group = &mut self.groups[group];
+        // Streams' states follow the connection that is not to be replaced.
+        if side != group.active {
+            return;
+        }
+        let wanted = Carried { symbol: index, name };
+        let place = group.carried().find(|(_, carried)| *carried == wanted).map(|(place, _)| place);
+        if let Some(place) = place {
+            group.sides[side].on_delivered(place);
+            let at = self.at(link, now);
+            self.symbols[index].on_acked(name, at, out.publisher);
         }
     }
 

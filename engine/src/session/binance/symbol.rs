@@ -2,13 +2,14 @@
 
 use super::VENUE;
 use super::book_sync::{BookContext, BookSync};
-use super::deadlines::Watch;
+use super::deadlines::{KlineWatch, Watch};
 use super::funding::FundingSync;
 use super::links::StreamName;
 use super::stream_states::At;
 use super::trade_sync::TradeSync;
 use crate::limits::QUOTE_BEHIND_BOOK_MS;
 use crate::publisher::{Publisher, Stamp};
+use crate::session::account::{DropReason, Outcome};
 use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use crate::session::{Link, Out};
@@ -38,6 +39,10 @@ pub(super) struct Symbol {
     pub(super) funding: Option<FundingSync>,
     /// Of book, quotes and mark prices.
     pub(super) watches: [Watch; 3],
+    /// Of candles, one for each interval.
+    pub(super) klines: Vec<KlineWatch>,
+    /// Quotes since the last depth event.
+    pub(super) quotes_since_depth: u32,
 }
 
 /// What of a symbol has a place on a connection.
@@ -95,13 +100,19 @@ impl Symbol {
         }
     }
 
-    /// Only one connection delivers a stream from now on.
-    pub(super) fn end_overlap(&mut self, name: StreamName, at: At, publisher: &mut Publisher) {
+    /// Only one connection delivers a stream from now on; `given_up`: not this one, which was to replace it.
+    pub(super) fn end_overlap(
+        &mut self,
+        name: StreamName,
+        given_up: Option<Link>,
+        at: At,
+        publisher: &mut Publisher,
+    ) {
         match (name, &mut self.book, &mut self.trades) {
             (StreamName::Depth, Some(book), _) => {
-                book.end_overlap(&mut at.book(self.instrument, publisher));
+                book.end_overlap(given_up, &mut at.book(self.instrument, publisher));
             }
-            (StreamName::AggTrade, _, Some(trades)) => trades.end_overlap(publisher, at.now),
+            (StreamName::AggTrade, _, Some(trades)) => trades.end_overlap(given_up, publisher, at.now),
             _ => {}
         }
     }
@@ -113,10 +124,10 @@ impl Symbol {
         stamp: &Stamp,
         now: Now,
         out: &mut Out<'_>,
-    ) {
-        let Some(sync) = &mut self.quote else { return };
+    ) -> Outcome {
+        let Some(sync) = &mut self.quote else { return Outcome::Dropped(DropReason::NotCarried) };
         if update_id <= sync.update_id {
-            return;
+            return Outcome::Dropped(DropReason::Duplicate);
         }
         sync.update_id = update_id;
         sync.last = Some(quote);
@@ -132,6 +143,7 @@ impl Symbol {
             now,
         );
         out.publisher.quote(stamp, &QuoteBody { bid: quote.0, ask: quote.1 });
+        Outcome::Published
     }
 
     /// A quote that a newer live book contradicts for too long: its stream has died without a word.
@@ -176,11 +188,12 @@ pub(super) fn on_ticker(
     link: Link,
     now: Now,
     out: &mut Out<'_>,
-) {
+) -> Outcome {
+    symbol.quotes_since_depth = symbol.quotes_since_depth.saturating_add(1);
     if let Some(book) = &mut symbol.book {
         book.on_quote_id(ticker.update_id, now.mono_ns);
     }
-    let Some(sync) = &mut symbol.quote else { return };
+    let Some(sync) = &mut symbol.quote else { return Outcome::Dropped(DropReason::NotCarried) };
     sync.state.touch(now);
     let Some(quote) = ticker.quote else {
         let body = GapBody::new(Reason::Unrepresentable, 1, ticker.update_id, ticker.update_id);
@@ -191,7 +204,7 @@ pub(super) fn on_ticker(
             (State::Stale, Reason::Unrepresentable),
             now,
         );
-        return;
+        return Outcome::Dropped(DropReason::Unrepresentable);
     };
     let stamp = Stamp {
         venue: VENUE,
@@ -202,7 +215,7 @@ pub(super) fn on_ticker(
         ts_event_ns: ns_of_ms(ticker.transaction_ms),
         ts_recv_ns: now.wall_ns,
     };
-    symbol.on_quote(ticker.update_id, quote, &stamp, now, out);
+    symbol.on_quote(ticker.update_id, quote, &stamp, now, out)
 }
 
 pub(super) fn unknown_body(name: &str) -> Option<InstrumentBody> {

@@ -3,7 +3,7 @@
 //! Live trades are never held back: a hole is told by a gap, the live trade goes out, and what was missed
 //! follows with the backfill flag when REST gives it. What REST cannot give is told by a second gap.
 //! Only while a connection is replaced, and both deliver, a trade waits for those before it: the slower
-//! connection has them on its way.
+//! connection has them on its way. What has price zero is no trade: its id counts, and nobody is told of it.
 
 use crate::fetch::FetchError;
 use crate::limits::{
@@ -11,6 +11,8 @@ use crate::limits::{
     FILL_RETRY_FIRST_MS, FILL_RETRY_LAST_MS, FILL_TRADES_MAX, TRADE_ID_STEP_BACK, TRADE_PROBE_AFTER_MS,
 };
 use crate::publisher::{Publisher, Stamp};
+use crate::session::Link;
+use crate::session::account::{DropReason, Outcome};
 use crate::session::states::StreamState;
 use codec::decimal::{Price, Size};
 use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
@@ -72,13 +74,19 @@ pub struct TradeSync {
     /// In order of id, while two connections deliver; and since when the first waits, monotonic ns.
     ahead: VecDeque<Ahead>,
     ahead_since_mono_ns: u64,
+    /// When a trade last came live and was published, monotonic ns; 0: none yet. Candles follow these alone.
+    traded_mono_ns: u64,
     /// The stream's state.
     pub state: StreamState,
-    /// Trades seen twice.
-    pub duplicates: u64,
 }
 
 impl TradeSync {
+    /// When a trade last came live and was published, monotonic ns; 0: none yet.
+    #[must_use]
+    pub const fn traded_mono_ns(&self) -> u64 {
+        self.traded_mono_ns
+    }
+
     /// The connection is gone.
     pub fn on_link_lost(&mut self) {
         // What waited is the newest of what was lost, and will be filled with the rest.
@@ -102,7 +110,7 @@ impl TradeSync {
         publisher: &mut Publisher,
         stamp: &Stamp,
         now: Now,
-    ) {
+    ) -> Outcome {
         self.state.touch(now);
         if self.reconnected
             && self.last_id.is_some_and(|last| trade.agg_id.saturating_add(TRADE_ID_STEP_BACK) < last)
@@ -117,21 +125,21 @@ impl TradeSync {
         }
         let trade = Ahead::new(trade, stamp);
         if overlap && self.waits_for_other(&trade, now) {
-            return;
+            return Outcome::Dropped(DropReason::Buffered);
         }
-        self.publish(&trade, publisher, now);
+        let outcome = self.publish(&trade, publisher, now);
         if !self.ahead.is_empty() {
             self.publish_ahead(false, publisher, now);
         }
+        outcome
     }
 
     #[inline]
-    fn publish(&mut self, trade: &Ahead, publisher: &mut Publisher, now: Now) {
+    fn publish(&mut self, trade: &Ahead, publisher: &mut Publisher, now: Now) -> Outcome {
         let stamp = &trade.stamp;
         if let Some(last) = self.last_id {
             if trade.agg_id <= last {
-                self.duplicates += 1;
-                return;
+                return Outcome::Dropped(DropReason::Duplicate);
             }
             if trade.agg_id - last > 1 {
                 self.tell_hole(last + 1, trade.agg_id - 1, publisher, stamp, now);
@@ -141,10 +149,16 @@ impl TradeSync {
         self.probe_at_mono_ns = None;
         self.last_id = Some(trade.agg_id);
         match trade.value {
+            Some(value) if is_placeholder(value) => Outcome::Dropped(DropReason::Placeholder),
             Some((price, size)) => {
                 publisher.trade(stamp, &TradeBody::new(price, size, trade.side, trade.agg_id));
+                self.traded_mono_ns = now.mono_ns;
+                Outcome::Published
             }
-            None => gap(publisher, stamp, Reason::Unrepresentable, trade.agg_id, trade.agg_id, now),
+            None => {
+                gap(publisher, stamp, Reason::Unrepresentable, trade.agg_id, trade.agg_id, now);
+                Outcome::Dropped(DropReason::Unrepresentable)
+            }
         }
     }
 
@@ -184,7 +198,9 @@ impl TradeSync {
     }
 
     /// The other connection is gone, or does not bring them: what waited goes out, the hole before it told.
-    pub fn end_overlap(&mut self, publisher: &mut Publisher, now: Now) {
+    /// `given_up`: that one is gone; what it brought ahead of the one that stays that one will bring, too.
+    pub fn end_overlap(&mut self, given_up: Option<Link>, publisher: &mut Publisher, now: Now) {
+        self.ahead.retain(|trade| Some(trade.stamp.source) != given_up);
         self.publish_ahead(true, publisher, now);
     }
 
@@ -290,6 +306,7 @@ impl TradeSync {
                 ..*stamp
             };
             match row.value {
+                Some(value) if is_placeholder(value) => {}
                 Some((price, size)) => {
                     publisher.trade(&stamp, &TradeBody::new(price, size, row.side, row.agg_id))
                 }
@@ -364,6 +381,11 @@ impl TradeSync {
         self.retries += 1;
         self.not_before_mono_ns = now.after_ms(delay_ms.unwrap_or(step));
     }
+}
+
+/// Whether a price and size only use an id up: the venue has shown zeros for what is no trade of the market.
+const fn is_placeholder((price, size): (Price, Size)) -> bool {
+    price.raw() == 0 || size.raw() == 0
 }
 
 fn gap(publisher: &mut Publisher, stamp: &Stamp, reason: Reason, first: u64, last: u64, now: Now) {

@@ -3,6 +3,7 @@
 
 use super::VENUE;
 use super::book_sync::BookSync;
+use super::deadlines::KlineWatch;
 use super::feed::Feed;
 use super::funding::FundingSync;
 use super::symbol::{Placed, QuoteSync, Symbol, instrument_body, unknown_body};
@@ -17,6 +18,7 @@ use crate::session::backoff::{Backoff, Random};
 use crate::session::candles::{CandleSet, Finality};
 use crate::session::settings::SymbolChoice;
 use crate::session::{Action, Out};
+use codec::drift::DriftKind;
 use codec::record::{InstrumentBody, NO_INSTRUMENT};
 use codec::time::Now;
 use codec::venues::rest_binance::{FundingInfo, InstrumentInfo};
@@ -97,6 +99,7 @@ impl FundingInfoFetch {
 impl Feed {
     pub(super) fn on_start(&mut self, now: Now, out: &mut Out<'_>) {
         self.venue_state.tell(out.publisher, now);
+        self.account.begin(&self.settings.streams, now);
         if let SymbolChoice::Listed(names) = self.settings.symbols.clone() {
             for name in &names {
                 if let Some(mut body) = unknown_body(name) {
@@ -138,6 +141,8 @@ impl Feed {
                 .then(|| Box::new(CandleSet::new(&settings.intervals, &[], Finality::Marked, false))),
             funding: wants(Stream::Funding).then(FundingSync::default),
             watches: Default::default(),
+            klines: settings.intervals.iter().map(|&interval| KlineWatch::new(interval)).collect(),
+            quotes_since_depth: 0,
         };
         symbol.set_all(State::Warming, Reason::AwaitingInstruments, now, out);
         let place = instrument as usize;
@@ -176,6 +181,9 @@ impl Feed {
         let why = match outcome {
             Ok(Answer::BinanceInstruments(info)) if !info.symbols.is_empty() => {
                 self.refresh.on_answered(now, &mut self.random);
+                for word in &info.unknown_words {
+                    self.drift.note(DriftKind::NewValue, &word.what, word.seen.as_bytes(), now, out);
+                }
                 self.on_instruments(&info.symbols, now, out);
                 if self.settings.wants(Stream::Funding) {
                     self.funding_info.at_mono_ns = Some(now.mono_ns);
@@ -232,11 +240,14 @@ impl Feed {
     fn on_listed(&mut self, index: usize, info: &InstrumentInfo, now: Now, out: &mut Out<'_>) {
         let symbol = &mut self.symbols[index];
         if let Some(body) = instrument_body(info) {
+            let before = out.publisher.instrument(symbol.instrument).copied();
             out.publisher.redefine(symbol.instrument, body, now);
+            self.drift.on_redefined(before, &body, &info.symbol, now, out);
         }
         let halted = info.status != InstrumentStatus::Trading;
         if symbol.halted && !halted {
             symbol.watches.iter_mut().for_each(|watch| watch.begin_anew(now));
+            symbol.klines.iter_mut().for_each(|kline| kline.watch.begin_anew(now));
         }
         symbol.halted = halted;
         if !symbol.carried {

@@ -14,7 +14,7 @@ mod sync;
 
 pub use folded::Folded;
 pub use own_trades::OwnTrades;
-pub use set::{CandleSet, CandleSource, SetWish};
+pub use set::{CandleCounts, CandleSet, CandleSource, SetWish};
 pub use sync::{CandleSync, Finality, Wish};
 
 use crate::publisher::{Publisher, Stamp};

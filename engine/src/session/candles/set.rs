@@ -7,6 +7,7 @@ use super::sync::{CandleSync, Finality, Wish};
 use crate::fetch::FetchError;
 use crate::publisher::Publisher;
 use crate::session::Link;
+use crate::session::account::{DropReason, Outcome};
 use crate::session::states::StreamState;
 use codec::candle::{Candle, CandleRow};
 use codec::decimal::{Price, Size};
@@ -27,6 +28,15 @@ pub struct CandleSource<'a> {
     pub now: Now,
     /// The venue's clock now, ms since the epoch.
     pub venue_ms: u64,
+}
+
+/// What went otherwise than it should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CandleCounts {
+    /// Candles said again because they were not right at their close.
+    pub revisions: u64,
+    /// Closes that REST never confirmed.
+    pub unconfirmed: u64,
 }
 
 /// Candles of one interval to be asked of REST.
@@ -111,10 +121,13 @@ impl CandleSet {
         closed: bool,
         event_ms: u64,
         from: CandleSource<'_>,
-    ) {
+    ) -> Outcome {
         self.state.touch(from.now);
-        let Some(place) = self.place(interval) else { return };
-        self.with(place, from, |sync, own, cx| sync.on_frame(row, closed, event_ms, own, cx));
+        self.place(interval)
+            .and_then(|place| {
+                self.with(place, from, |sync, own, cx| sync.on_frame(row, closed, event_ms, own, cx))
+            })
+            .unwrap_or(Outcome::Dropped(DropReason::NotCarried))
     }
 
     /// One of the instrument's trades, live and each once.
@@ -145,6 +158,12 @@ impl CandleSet {
         self.acked |= 1 << place;
         self.refused &= !(1 << place);
         self.is_served()
+    }
+
+    /// Whether the stream of an interval is neither acknowledged nor left out.
+    #[must_use]
+    pub fn is_awaited(&self, interval: Interval) -> bool {
+        self.place(interval).is_some_and(|place| (self.acked | self.refused) & (1 << place) == 0)
     }
 
     /// The stream of an interval is left out, until it is acknowledged; whether all others are.
@@ -216,6 +235,19 @@ impl CandleSet {
             }
         }
         None
+    }
+
+    /// Corrections said, and closes never confirmed, since this was last asked.
+    pub fn take_counts(&mut self) -> CandleCounts {
+        let mut counts = CandleCounts::default();
+        for sync in &mut self.series {
+            counts.revisions += core::mem::take(&mut sync.revisions);
+            counts.unconfirmed += core::mem::take(&mut sync.given_up);
+        }
+        for fold in &mut self.folded {
+            counts.revisions += core::mem::take(&mut fold.revisions);
+        }
+        counts
     }
 
     /// Somebody wants an interval, or nobody does any more.

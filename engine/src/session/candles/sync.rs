@@ -23,6 +23,7 @@ use crate::limits::{
     CANDLE_RETRY_FIRST_MS, CANDLE_RETRY_LAST_MS, CANDLE_ROWS_PER_REQUEST, CANDLE_VAIN_ANSWERS_MAX,
     VENUE_CLOCK_STEP_MS,
 };
+use crate::session::account::{DropReason, Outcome};
 use codec::candle::{Candle, CandleRow};
 use codec::decimal::Price;
 use codec::words::{Interval, Reason};
@@ -175,25 +176,24 @@ impl CandleSync {
         event_ms: u64,
         own: Option<&OwnTrades>,
         cx: &mut CandleContext<'_>,
-    ) {
+    ) -> Outcome {
         let Some(candle) = row.candle else {
             // Its period is closed with what REST, or the frame before, says of it.
             cx.gap(Reason::Unrepresentable, 1);
-            return;
+            return Outcome::Dropped(DropReason::Unrepresentable);
         };
         if !self.is_sane(row, cx) {
             cx.gap(Reason::Malformed, 1);
-            return;
+            return Outcome::Dropped(DropReason::Implausible);
         }
         let next_ms = *self.next_ms.get_or_insert(row.start_ms);
         let frame = Known { candle, end_ms: self.last_ms(row), generation: self.generation, closed };
         if row.start_ms < next_ms {
-            self.on_late(&frame, cx);
-            return;
+            return self.on_late(&frame, cx);
         }
         if event_ms < self.event_ms && !closed && self.event_ms <= cx.venue_ms + VENUE_CLOCK_STEP_MS {
             // By the other connection of a rotation.
-            return;
+            return Outcome::Dropped(DropReason::Late);
         }
         self.event_ms = event_ms;
         if row.start_ms > next_ms
@@ -203,13 +203,17 @@ impl CandleSync {
             // A second period has gone by: nothing waits that long.
             self.settle(own, true, cx);
         }
-        if self.next_ms == Some(row.start_ms) {
-            self.on_open(frame, cx);
-        } else {
+        let is_held = self.next_ms != Some(row.start_ms);
+        let outcome = if is_held {
             let since = self.held.map_or(cx.now.mono_ns, |(_, since)| since);
             self.held = Some((frame, since));
-        }
+            Outcome::Dropped(DropReason::Buffered)
+        } else {
+            self.on_open(frame, cx)
+        };
         self.settle(own, false, cx);
+        // What was held is shown at once where everything before it could be closed.
+        if is_held && self.held.is_none() { Outcome::Published } else { outcome }
     }
 
     /// Whether a row can be of this interval, and not of a time that has not come.
@@ -229,21 +233,24 @@ impl CandleSync {
     }
 
     /// A frame of the period that is open.
-    fn on_open(&mut self, frame: Known, cx: &mut CandleContext<'_>) {
+    fn on_open(&mut self, frame: Known, cx: &mut CandleContext<'_>) -> Outcome {
         let changed = self.open.is_none_or(|open| open.candle != frame.candle);
         self.open = Some(frame);
         if frame.closed {
             self.close(frame.candle, frame.end_ms, true, cx);
         } else if changed {
             cx.say(self.interval, &frame.candle, Saying::Open);
+        } else {
+            return Outcome::Dropped(DropReason::Unchanged);
         }
+        Outcome::Published
     }
 
     /// A frame of a period that is closed already.
-    fn on_late(&mut self, frame: &Known, cx: &mut CandleContext<'_>) {
+    fn on_late(&mut self, frame: &Known, cx: &mut CandleContext<'_>) -> Outcome {
         let Some(place) = self.recent.iter().position(|one| one.candle.start_ms == frame.candle.start_ms)
         else {
-            return;
+            return Outcome::Dropped(DropReason::Late);
         };
         let known = self.recent[place];
         let better = match self.finality {
@@ -252,8 +259,9 @@ impl CandleSync {
             Finality::Unmarked => frame.candle.volume > known.candle.volume,
         };
         if !known.confirmed && better {
-            self.correct(place, &frame.candle, frame.closed, cx);
+            return self.correct(place, &frame.candle, frame.closed, cx);
         }
+        Outcome::Dropped(if known.candle == frame.candle { DropReason::Unchanged } else { DropReason::Late })
     }
 
     /// History knows this closed candle: what follows is said here.
@@ -566,14 +574,20 @@ impl CandleSync {
         self.correct(place, &candle, settled, cx);
     }
 
-    fn correct(&mut self, place: usize, candle: &Candle, confirmed: bool, cx: &mut CandleContext<'_>) {
+    fn correct(
+        &mut self,
+        place: usize,
+        candle: &Candle,
+        confirmed: bool,
+        cx: &mut CandleContext<'_>,
+    ) -> Outcome {
         let known = &mut self.recent[place];
         if confirmed && !known.confirmed {
             known.confirmed = true;
             self.unconfirmed -= 1;
         }
         if known.candle == *candle {
-            return;
+            return Outcome::Dropped(DropReason::Unchanged);
         }
         known.candle = *candle;
         self.revisions += 1;
@@ -582,6 +596,7 @@ impl CandleSync {
             self.last_close = Some(candle.close);
         }
         cx.say(self.interval, candle, Saying::Revised);
+        Outcome::Published
     }
 
     /// More periods were missed than can be closed one by one: what is older is told as lost.

@@ -7,10 +7,12 @@ use super::{HyperliquidSession, PROBE_LINK, VENUE};
 use crate::event::{Event, Severity};
 use crate::limits::LISTS_OLD_REFRESH_MS;
 use crate::publisher::Stamp;
+use crate::session::account::{Channel, Check, DropReason, Outcome};
 use crate::session::settings::Settings;
 use crate::session::states::StreamState;
 use crate::session::symbols::SymbolTable;
 use crate::session::{Link, Out};
+use codec::drift::DriftKind;
 use codec::record::NO_INSTRUMENT;
 use codec::time::Now;
 use codec::venues::hyperliquid::{Message, Subscription};
@@ -40,6 +42,39 @@ impl Echo {
     }
 }
 
+const CONTROL: Outcome = Outcome::Dropped(DropReason::Control);
+const NOT_CARRIED: Outcome = Outcome::Dropped(DropReason::NotCarried);
+
+/// What a message is about.
+const fn channel_of(message: &Message<'_>) -> Channel {
+    match message {
+        Message::Book(_) => Channel::Orderbook,
+        Message::Bbo(_) => Channel::Quotes,
+        Message::Trades(_) => Channel::Trades,
+        Message::Candles(_) => Channel::Candles,
+        Message::AssetCtx(_) | Message::DexCtxs(_) => Channel::Funding,
+        Message::UserFills(_) => Channel::Fills,
+        Message::Subscribed(_)
+        | Message::Unsubscribed(_)
+        | Message::Error(_)
+        | Message::Pong
+        | Message::Post { .. }
+        | Message::Text => Channel::Control,
+        Message::Other { .. } => Channel::Unknown,
+    }
+}
+
+/// How many things stand for themselves in a message.
+const fn items_of(message: &Message<'_>) -> u64 {
+    (match message {
+        Message::Trades(trades) => trades.len(),
+        Message::Candles(candles) => candles.len(),
+        Message::DexCtxs(ctxs) => ctxs.len(),
+        Message::UserFills(fills) => fills.fills.len(),
+        _ => 1,
+    }) as u64
+}
+
 /// The symbol of a coin. Frames of one that is not carried were on their way when it was dropped.
 fn carried(table: &SymbolTable, symbols: &[Symbol], coin: &str) -> Option<usize> {
     table.get(coin).filter(|index| symbols[*index].carried)
@@ -60,109 +95,174 @@ fn define_for_fill(coin: &str, settings: &Settings, now: Now, out: &mut Out<'_>)
 impl HyperliquidSession {
     pub(super) fn take_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
         let at = usize::from(link);
-        if at > self.links.len() {
-            return;
-        }
         let is_probe = link == PROBE_LINK;
         let venue_ms = self.venue_now_ms(now);
-        let Self { decoder, symbols, table, changes, venue_clock, unexpected, .. } = self;
-        match decoder.decode(message) {
-            Ok(Message::Subscribed(echoed)) => {
+        let Self {
+            decoder,
+            symbols,
+            table,
+            changes,
+            venue_clock,
+            account,
+            drift,
+            fast_cadence,
+            default_cadence,
+            ..
+        } = self;
+        let decoded = match decoder.decode(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let what = error.to_string();
+                self.on_unreadable(&what, message, now, out);
+                return;
+            }
+        };
+        if at <= self.links.len() {
+            let state = self.links.get_mut(at).unwrap_or(&mut self.quarantine.probe);
+            if !matches!(decoded, Message::Text) {
+                state.on_spoken();
+            } else if !state.may_greet() {
+                self.on_unreadable("text where JSON was expected", message, now, out);
+                return;
+            }
+        }
+        let channel = channel_of(&decoded);
+        account.message(channel);
+        if at > self.links.len() {
+            account.items(channel, Outcome::Dropped(DropReason::GivenUp), items_of(&decoded), now);
+            return;
+        }
+        let check = Check::begin(out.publisher);
+        let one = |outcome: Outcome, out: &Out<'_>| {
+            check.end(outcome, false, out.publisher);
+            account.items(channel, outcome, 1, now);
+        };
+        match decoded {
+            Message::Subscribed(echoed) => {
+                one(CONTROL, out);
                 let echoed = Echo::of(&echoed);
                 self.on_acknowledged(at, &echoed.subscription(), now, out);
                 return;
             }
-            Ok(Message::Error(text)) => {
+            Message::Error(text) => {
+                one(CONTROL, out);
                 let text = text.to_owned();
                 self.on_error_text(at, &text, now, out);
                 return;
             }
-            Ok(Message::Pong) => {
+            Message::Pong => {
+                one(CONTROL, out);
                 self.links.get_mut(at).unwrap_or(&mut self.quarantine.probe).on_pong();
                 return;
             }
+            Message::Unsubscribed(_) | Message::Post { .. } | Message::Text => {
+                one(CONTROL, out);
+                return;
+            }
+            Message::Other { channel } => {
+                one(Outcome::Dropped(DropReason::Unknown), out);
+                let what = if channel.is_empty() { "(no name)" } else { channel };
+                drift.note(DriftKind::NewChannel, what, message, now, out);
+                return;
+            }
             // The same comes by the connection where it belongs.
-            Ok(_) if is_probe => return,
-            Ok(Message::Book(frame)) if !frame.aggregated => match carried(table, symbols, frame.coin) {
-                Some(index) => {
+            message if is_probe => {
+                account.items(channel, Outcome::Dropped(DropReason::Probe), items_of(&message), now);
+                return;
+            }
+            Message::Book(frame) => {
+                let index = carried(table, symbols, frame.coin).filter(|_| !frame.aggregated);
+                let (cadence, what) =
+                    if frame.fast { (fast_cadence, "l2Book fast") } else { (default_cadence, "l2Book") };
+                if let Some(index) = index
+                    && let Some(change) = cadence.on_message(index, frame.time_ms, true, now.mono_ns)
+                {
+                    drift.on_cadence(what, cadence.expected_ms(), change, now, out);
+                }
+                let outcome = index.map_or(NOT_CARRIED, |index| {
                     venue_clock.on_event(frame.time_ms, now);
-                    symbols[index].on_book(&frame, link, changes, now, out);
-                }
-                None => *unexpected += 1,
-            },
-            Ok(Message::Bbo(bbo)) => match carried(table, symbols, bbo.coin) {
-                Some(index) => {
+                    symbols[index].on_book(&frame, link, changes, now, out)
+                });
+                one(outcome, out);
+            }
+            Message::Bbo(bbo) => {
+                let outcome = carried(table, symbols, bbo.coin).map_or(NOT_CARRIED, |index| {
                     venue_clock.on_event(bbo.time_ms, now);
-                    symbols[index].on_bbo(&bbo, link, changes, now, out);
-                }
-                None => *unexpected += 1,
-            },
-            Ok(Message::Trades(trades)) => {
+                    symbols[index].on_bbo(&bbo, link, changes, now, out)
+                });
+                one(outcome, out);
+            }
+            Message::Trades(trades) => {
                 let Some(first) = trades.first() else { return };
-                match carried(table, symbols, first.coin) {
-                    Some(index) if trades.iter().all(|trade| trade.coin == first.coin) => {
-                        let symbol = &mut symbols[index];
-                        let stamp = Stamp { source: link, ..Stamp::now(VENUE, symbol.instrument, now) };
-                        if let Some(sync) = &mut symbol.trades {
-                            let candles = symbol.candles.as_deref_mut();
-                            sync.on_trades(trades, candles, out.publisher, &stamp, now);
-                        }
+                let index = carried(table, symbols, first.coin)
+                    .filter(|_| trades.iter().all(|trade| trade.coin == first.coin));
+                let symbol = index.map(|index| &mut symbols[index]);
+                match symbol {
+                    Some(Symbol { trades: Some(sync), candles, instrument, .. }) => {
+                        let stamp = Stamp { source: link, ..Stamp::now(VENUE, *instrument, now) };
+                        let to = (&mut *out.publisher, &**account);
+                        sync.on_trades(trades, candles.as_deref_mut(), to, &stamp, now);
                     }
-                    _ => *unexpected += 1,
+                    _ => account.items(channel, NOT_CARRIED, trades.len() as u64, now),
                 }
             }
-            Ok(Message::Candles(frames)) => {
+            Message::Candles(frames) => {
                 for frame in frames {
-                    let (Some(index), Some(interval)) = (carried(table, symbols, frame.coin), frame.interval)
-                    else {
-                        *unexpected += 1;
-                        continue;
+                    let check = Check::begin(out.publisher);
+                    let index = carried(table, symbols, frame.coin);
+                    let outcome = match (index.map(|index| &mut symbols[index]), frame.interval) {
+                        (Some(Symbol { candles: Some(candles), instrument, .. }), Some(interval)) => {
+                            venue_clock.on_running(interval, &frame.row, now);
+                            let venue_ms = venue_clock.ms(now);
+                            let source = Self::candle_source(*instrument, link, venue_ms, now, out);
+                            candles.on_frame(interval, &frame.row, false, 0, source)
+                        }
+                        _ => NOT_CARRIED,
                     };
-                    venue_clock.on_running(interval, &frame.row, now);
-                    let venue_ms = venue_clock.ms(now);
-                    let symbol = &mut symbols[index];
-                    if let Some(candles) = &mut symbol.candles {
-                        let source = Self::candle_source(symbol.instrument, link, venue_ms, now, out);
-                        candles.on_frame(interval, &frame.row, false, 0, source);
-                    }
+                    check.end(outcome, true, out.publisher);
+                    account.items(channel, outcome, 1, now);
                 }
             }
-            Ok(Message::AssetCtx(ctx)) => match carried(table, symbols, ctx.coin) {
-                Some(index) => symbols[index].on_ctx(&ctx, link, venue_ms, now, out),
-                None => *unexpected += 1,
-            },
-            Ok(Message::DexCtxs(ctxs)) => {
+            Message::AssetCtx(ctx) => {
+                let outcome = carried(table, symbols, ctx.coin)
+                    .map_or(NOT_CARRIED, |index| symbols[index].on_ctx(&ctx, link, venue_ms, now, out));
+                one(outcome, out);
+            }
+            Message::DexCtxs(ctxs) => {
                 let mut is_old = false;
                 self.bulk_ctx.data_mono_ns = now.mono_ns;
                 for one in ctxs {
-                    let Some((_, places)) = self.ctx_places.iter().find(|(dex, _)| dex == one.dex) else {
-                        continue;
+                    let places = self.ctx_places.iter().find(|(dex, _)| dex == one.dex);
+                    let outcome = match places {
+                        Some((_, places)) if places.len() != one.count as usize => {
+                            is_old = true;
+                            Outcome::Dropped(DropReason::Misplaced)
+                        }
+                        Some((_, places)) => {
+                            let index = places.get(one.position as usize).copied().flatten();
+                            let symbol = index.and_then(|index| symbols.get_mut(index));
+                            symbol.filter(|symbol| symbol.carried).map_or(NOT_CARRIED, |symbol| {
+                                symbol.on_ctx(&one.ctx, link, venue_ms, now, out)
+                            })
+                        }
+                        None => NOT_CARRIED,
                     };
-                    if places.len() != one.count as usize {
-                        is_old = true;
-                    } else if let Some(Some(index)) = places.get(one.position as usize)
-                        && let Some(symbol) = symbols.get_mut(*index).filter(|symbol| symbol.carried)
-                    {
-                        symbol.on_ctx(&one.ctx, link, venue_ms, now, out);
-                    }
+                    account.items(channel, outcome, 1, now);
                 }
                 if is_old {
                     self.lists_are_old(now);
                 }
             }
-            Ok(Message::UserFills(fills)) => {
-                if self
-                    .settings
-                    .account_address
-                    .as_deref()
-                    .is_none_or(|own| !own.eq_ignore_ascii_case(fills.user))
-                {
-                    *unexpected += 1;
+            Message::UserFills(fills) => {
+                let own = self.settings.account_address.as_deref();
+                if own.is_none_or(|own| !own.eq_ignore_ascii_case(fills.user)) {
+                    account.items(channel, NOT_CARRIED, fills.fills.len() as u64, now);
                     return;
                 }
                 self.fills.on_frame(fills.fills, fills.is_snapshot, out.publisher, now);
                 for fill in in_order(fills.fills, fills.is_snapshot) {
                     if !self.fills.is_new(fill) {
+                        account.items(channel, Outcome::Dropped(DropReason::Duplicate), 1, now);
                         continue;
                     }
                     let instrument = match table.get(fill.coin) {
@@ -172,15 +272,11 @@ impl HyperliquidSession {
                             .entry(fill.coin.to_owned())
                             .or_insert_with(|| define_for_fill(fill.coin, &self.settings, now, out)),
                     };
-                    self.fills.on_fill(fill, fills.is_snapshot, out.publisher, (instrument, link), now);
+                    let of = (instrument, link);
+                    let outcome = self.fills.on_fill(fill, fills.is_snapshot, out.publisher, of, now);
+                    account.items(channel, outcome, 1, now);
                 }
                 self.fills.on_frame_done(fills.is_snapshot);
-            }
-            Ok(_) => return,
-            Err(error) => {
-                let what = error.to_string();
-                self.on_unreadable(&what, message, out);
-                return;
             }
         }
         self.venue_state.touch(now);
@@ -190,7 +286,8 @@ impl HyperliquidSession {
     }
 
     #[cold]
-    fn on_unreadable(&mut self, what: &str, message: &[u8], out: &mut Out<'_>) {
+    pub(super) fn on_unreadable(&mut self, what: &str, message: &[u8], now: Now, out: &mut Out<'_>) {
+        self.account.one(Channel::Unknown, Outcome::Dropped(DropReason::Malformed), now);
         self.malformed += 1;
         self.malformed_untold += 1;
         let shown = String::from_utf8_lossy(&message[..message.len().min(96)]);

@@ -4,6 +4,7 @@ use super::VENUE;
 use crate::limits::FILL_WINDOW;
 use crate::publisher::{Publisher, Stamp};
 use crate::session::Link;
+use crate::session::account::{DropReason, Outcome};
 use crate::session::states::StreamState;
 use codec::decimal::Price;
 use codec::record::{FillBody, GapBody, MISSED_UNKNOWN, NO_INSTRUMENT, NONE_I64, flags};
@@ -62,9 +63,9 @@ impl FillSync {
         publisher: &mut Publisher,
         (instrument, source): (u32, Link),
         now: Now,
-    ) {
+    ) -> Outcome {
         if !self.is_new(fill) {
-            return;
+            return Outcome::Dropped(DropReason::Duplicate);
         }
         if self.seen.len() == FILL_WINDOW {
             self.seen.pop_front();
@@ -73,7 +74,7 @@ impl FillSync {
         let Some((price, size)) = fill.value else {
             let body = GapBody::new(Reason::Unrepresentable, 1, 0, 0);
             publisher.gap(VENUE, NO_INSTRUMENT, Stream::Fills, &body, now);
-            return;
+            return Outcome::Dropped(DropReason::Unrepresentable);
         };
         // What a later snapshot brings was missed, and is new.
         let is_past = is_snapshot && !self.begun;
@@ -94,6 +95,7 @@ impl FillSync {
             reserved: [0; 6],
         };
         publisher.fill(&stamp, &body);
+        Outcome::Published
     }
 
     /// A frame is done.

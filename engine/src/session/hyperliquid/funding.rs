@@ -3,6 +3,7 @@
 use super::VENUE;
 use crate::publisher::{Publisher, Stamp};
 use crate::session::Link;
+use crate::session::account::Outcome;
 use crate::session::states::StreamState;
 use codec::decimal::{Price, Rate, Size};
 use codec::record::{FundingBody, NONE_I64};
@@ -32,11 +33,12 @@ impl FundingSync {
         (instrument, source): (u32, Link),
         venue_ms: u64,
         now: Now,
-    ) {
+    ) -> Outcome {
         self.state.touch(now);
         self.state.set(publisher, (VENUE, instrument, Stream::Funding), (State::Live, Reason::None), now);
         let stamp = Stamp { source, ..Stamp::now(VENUE, instrument, now) };
         publisher.funding(&stamp, &body(ctx, venue_ms));
+        Outcome::Published
     }
 }
 

@@ -48,6 +48,21 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// The venue's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FastBook => "l2Book fast",
+            Self::DefaultBook => "l2Book",
+            Self::Bbo => "bbo",
+            Self::Trades => "trades",
+            Self::Candle(_) => "candle",
+            Self::Ctx => "activeAssetCtx",
+            Self::AllCtxs => "allDexsAssetCtxs",
+            Self::UserFills => "userFills",
+        }
+    }
+
     fn matches(self, echoed: &Subscription<'_>) -> bool {
         match self {
             Self::FastBook => echoed.kind == "l2Book" && echoed.fast,
@@ -173,6 +188,8 @@ pub struct LinkState {
     pong_due_mono_ns: Option<u64>,
     /// Nothing is sent before this.
     rests_until_mono_ns: u64,
+    /// JSON has come on this connection.
+    has_spoken: bool,
 }
 
 impl LinkState {
@@ -187,6 +204,7 @@ impl LinkState {
             next_ping_mono_ns: 0,
             pong_due_mono_ns: None,
             rests_until_mono_ns: 0,
+            has_spoken: false,
         }
     }
 
@@ -278,6 +296,7 @@ impl LinkState {
     pub fn on_connected(&mut self, now: Now) {
         self.life.on_connected(now);
         self.forget_requests();
+        self.has_spoken = false;
         self.next_ping_mono_ns = now.after_ms(HYPERLIQUID_PING_MS);
     }
 
@@ -381,6 +400,19 @@ impl LinkState {
         self.unasked_from = 0;
         self.entries.iter_mut().for_each(|entry| entry.ack = Ack::Unasked);
         self.pong_due_mono_ns = None;
+    }
+
+    /// A message came that is JSON.
+    #[inline]
+    pub const fn on_spoken(&mut self) {
+        self.has_spoken = true;
+    }
+
+    /// Whether plain text may still be a greeting: nothing greets in the middle of a conversation, so that text after
+    /// the first JSON is what is left of a message.
+    #[must_use]
+    pub const fn may_greet(&self) -> bool {
+        !self.has_spoken
     }
 
     /// The venue answered a ping.

@@ -26,8 +26,11 @@ use self::listing::{Listed, is_spot, json_string, unknown_body};
 use self::plan::Plan;
 use self::quarantine::Quarantine;
 use self::symbol::{BookSync, QuoteSync, Symbol};
+use super::account::Account;
 use super::backoff::{Backoff, Random};
+use super::cadence::Cadence;
 use super::candles::{CandleSet, Finality};
+use super::drift::Drift;
 use super::pace::Pace;
 use super::settings::{Settings, SymbolChoice};
 use super::states::{StreamState, VenueState};
@@ -39,14 +42,16 @@ use crate::event::{Event, Severity};
 use crate::fetch::{Answer, Fetched, Query};
 use crate::limits::{
     BOOK_CHECK_INTERVAL_MS, CANDLE_TICK_MS, FUSED_LEVELS_MAX, HYPERLIQUID_CONTROL_BURST,
-    HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_SILENT_MS, INSTRUMENTS_RETRY_FIRST_MS,
-    INSTRUMENTS_RETRY_LAST_MS, TICK_MS,
+    HYPERLIQUID_DEFAULT_BOOK_MS, HYPERLIQUID_DEFAULT_SILENT_MS, HYPERLIQUID_FAST_BOOK_MS,
+    HYPERLIQUID_FAST_SILENT_MS, INSTRUMENTS_RETRY_FIRST_MS, INSTRUMENTS_RETRY_LAST_MS, TICK_MS,
 };
+use codec::drift::DriftTable;
 use codec::record::{GapBody, InstrumentBody, NO_INSTRUMENT};
 use codec::time::Now;
 use codec::venues::hyperliquid::Decoder;
 use codec::words::{InstrumentStatus, Interval, Reason, State, Stream, Venue};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const VENUE: Venue = Venue::Hyperliquid;
 
@@ -122,9 +127,12 @@ pub struct HyperliquidSession {
     /// Symbols by instrument number.
     by_instrument: HashMap<u32, usize>,
     venue_clock: VenueClock,
-    unexpected: u64,
+    account: Arc<Account>,
+    drift: Drift,
+    fast_cadence: Cadence,
+    default_cadence: Cadence,
+    /// Messages that could not be read, and of those, how many are not told to clients yet.
     malformed: u64,
-    /// Of those, not told to clients yet.
     malformed_untold: u64,
     stopping: bool,
 }
@@ -167,7 +175,10 @@ impl HyperliquidSession {
             escalate_after_mono_ns: 0,
             by_instrument: HashMap::new(),
             venue_clock: VenueClock::default(),
-            unexpected: 0,
+            account: Arc::default(),
+            drift: Drift::new(VENUE),
+            fast_cadence: Cadence::new(HYPERLIQUID_FAST_BOOK_MS),
+            default_cadence: Cadence::new(HYPERLIQUID_DEFAULT_BOOK_MS),
             malformed: 0,
             malformed_untold: 0,
             stopping: false,
@@ -266,6 +277,7 @@ impl Session for HyperliquidSession {
 
     fn on_start(&mut self, now: Now, out: &mut Out<'_>) {
         self.venue_state.tell(out.publisher, now);
+        self.account.begin(&self.settings.streams, now);
         if let SymbolChoice::Listed(names) = self.settings.symbols.clone() {
             for name in &names {
                 if let Some(body) = unknown_body(name, InstrumentStatus::Halted) {
@@ -336,6 +348,13 @@ impl Session for HyperliquidSession {
 
     fn on_message(&mut self, link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
         self.take_message(link, message, now, out);
+        if self.decoder.strange().has_news() {
+            self.drift.on_strange(self.decoder.strange(), message, now, out);
+        }
+    }
+
+    fn on_binary(&mut self, _link: Link, message: &[u8], now: Now, out: &mut Out<'_>) {
+        self.on_unreadable("a binary frame", message, now, out);
     }
 
     fn on_pong(&mut self, _link: Link, _now: Now, _out: &mut Out<'_>) {}
@@ -368,6 +387,7 @@ impl Session for HyperliquidSession {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Out<'_>) {
+        self.drift.count(self.decoder.strange(), out);
         if self.stopping {
             return;
         }
@@ -429,6 +449,14 @@ impl Session for HyperliquidSession {
         for link in &self.links {
             out.actions.push_back(Action::Close { link: link.link() });
         }
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        Some(Arc::clone(&self.account))
+    }
+
+    fn drift(&self) -> Option<Arc<DriftTable>> {
+        Some(self.drift.table())
     }
 }
 

@@ -6,6 +6,7 @@ use super::trade_sync::TradeSync;
 use super::{FRESH_LINK, VENUE};
 use crate::limits::HYPERLIQUID_DEFAULT_SILENT_MS;
 use crate::publisher::Stamp;
+use crate::session::account::{DropReason, Outcome};
 use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use crate::session::{Link, Out};
@@ -118,9 +119,10 @@ impl Symbol {
         venue_ms: u64,
         now: Now,
         out: &mut Out<'_>,
-    ) {
-        if let Some(funding) = &mut self.funding {
-            funding.on_ctx(ctx, out.publisher, (self.instrument, link), venue_ms, now);
+    ) -> Outcome {
+        match &mut self.funding {
+            Some(funding) => funding.on_ctx(ctx, out.publisher, (self.instrument, link), venue_ms, now),
+            None => Outcome::Dropped(DropReason::NotCarried),
         }
     }
 
@@ -143,13 +145,13 @@ impl Symbol {
         changes: &mut Changes,
         now: Now,
         out: &mut Out<'_>,
-    ) {
+    ) -> Outcome {
         let instrument = self.instrument;
-        let Some(book) = &mut self.book else { return };
+        let Some(book) = &mut self.book else { return Outcome::Dropped(DropReason::NotCarried) };
         let of = (VENUE, instrument, Stream::Orderbook);
         if frame.source == Source::Bbo && !book.seeded {
             // A quote alone makes no book.
-            return;
+            return Outcome::Dropped(DropReason::NotLive);
         }
         book.state.touch(now);
         if matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price)
@@ -157,7 +159,7 @@ impl Symbol {
             let body = GapBody::new(Reason::Crossed, 1, 0, 0);
             out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
             book.state.set(out.publisher, of, (State::Stale, Reason::Crossed), now);
-            return;
+            return Outcome::Dropped(DropReason::Crossed);
         }
         let time_ns = ns_of_ms(frame.time_ms);
         let forget_before_ns = time_ns.saturating_sub(HYPERLIQUID_DEFAULT_SILENT_MS * 1_000_000);
@@ -172,7 +174,7 @@ impl Symbol {
                 // An earlier frame claims a later time: the venue's clock was wrong then, or is now.
                 book.fused.clear();
                 book.seeded = false;
-                return;
+                return Outcome::Dropped(DropReason::Late);
             }
         }
         if book.fused.book().is_crossed() {
@@ -182,10 +184,10 @@ impl Symbol {
             let body = GapBody::new(Reason::Crossed, MISSED_UNKNOWN, 0, 0);
             out.publisher.gap(VENUE, instrument, Stream::Orderbook, &body, now);
             book.state.set(out.publisher, of, (State::Resyncing, Reason::Crossed), now);
-            return;
+            return Outcome::Dropped(DropReason::Crossed);
         }
         if changes.is_empty() && !first {
-            return;
+            return Outcome::Dropped(DropReason::Unchanged);
         }
         // A source with a slow beat of its own does not make up for the silence of the one that matters.
         let wakes = frame.source != Source::Bbo && !book.is_silent(now);
@@ -203,7 +205,9 @@ impl Symbol {
             book.fused.clear();
             book.seeded = false;
             book.state.set(out.publisher, of, (State::Resyncing, Reason::Overflow), now);
+            return Outcome::Dropped(DropReason::Overflow);
         }
+        Outcome::Published
     }
 
     /// The best prices at a venue time: from a bbo, or from a book frame that is newer than the last bbo.
@@ -215,8 +219,8 @@ impl Symbol {
         link: Link,
         now: Now,
         out: &mut Out<'_>,
-    ) {
-        let Some(sync) = &mut self.quote else { return };
+    ) -> Outcome {
+        let Some(sync) = &mut self.quote else { return Outcome::Dropped(DropReason::NotCarried) };
         let waits = sync.state.state == State::Warming && sync.state.reason == Reason::AwaitingData;
         // Of a silent connection only its own frames show that it speaks again.
         let awakes =
@@ -224,18 +228,18 @@ impl Symbol {
         let subscribed = sync.state.is_live() || waits || awakes;
         if !is_bbo && !subscribed {
             // A book frame shows the best prices once; without the quotes' own subscription nothing keeps them right.
-            return;
+            return Outcome::Dropped(DropReason::NotLive);
         }
         sync.state.touch(now);
         let newer = if is_bbo { time_ms >= sync.time_ms } else { time_ms > sync.time_ms };
         if !newer && sync.last.is_some() {
-            return;
+            return Outcome::Dropped(DropReason::Late);
         }
         sync.time_ms = sync.time_ms.max(time_ms);
         let of = (VENUE, self.instrument, Stream::Quotes);
         if sync.last == Some(best) {
             sync.state.set(out.publisher, of, (State::Live, Reason::None), now);
-            return;
+            return Outcome::Dropped(DropReason::Unchanged);
         }
         if core::mem::take(&mut sync.lost) {
             let body = GapBody::new(Reason::Disconnect, MISSED_UNKNOWN, 0, 0);
@@ -246,6 +250,7 @@ impl Symbol {
         let stamp =
             Stamp { source: link, ts_event_ns: ns_of_ms(time_ms), ..Stamp::now(VENUE, self.instrument, now) };
         out.publisher.quote(&stamp, &best);
+        Outcome::Published
     }
 
     pub(super) fn on_book(
@@ -255,22 +260,23 @@ impl Symbol {
         changes: &mut Changes,
         now: Now,
         out: &mut Out<'_>,
-    ) {
+    ) -> Outcome {
         if frame.unrepresentable > 0 {
             self.on_unrepresentable(false, now, out);
-            return;
+            return Outcome::Dropped(DropReason::Unrepresentable);
         }
         let source = if frame.fast { Source::Fast } else { Source::Default };
         let parts = Frame { source, time_ms: frame.time_ms, bids: frame.bids, asks: frame.asks };
-        self.on_frame(&parts, link, changes, now, out);
+        let outcome = self.on_frame(&parts, link, changes, now, out);
         let crossed = matches!((frame.bids.first(), frame.asks.first()), (Some(bid), Some(ask)) if bid.price >= ask.price);
         if !crossed {
             let best = QuoteBody {
                 bid: frame.bids.first().copied().unwrap_or(NO_LEVEL),
                 ask: frame.asks.first().copied().unwrap_or(NO_LEVEL),
             };
-            self.on_best(frame.time_ms, best, false, link, now, out);
+            return outcome.or(self.on_best(frame.time_ms, best, false, link, now, out));
         }
+        outcome
     }
 
     pub(super) fn on_bbo(
@@ -280,10 +286,10 @@ impl Symbol {
         changes: &mut Changes,
         now: Now,
         out: &mut Out<'_>,
-    ) {
+    ) -> Outcome {
         if bbo.unrepresentable {
             self.on_unrepresentable(true, now, out);
-            return;
+            return Outcome::Dropped(DropReason::Unrepresentable);
         }
         if matches!((bbo.bid, bbo.ask), (Some(bid), Some(ask)) if bid.price >= ask.price) {
             let body = GapBody::new(Reason::Crossed, 1, 0, 0);
@@ -293,13 +299,13 @@ impl Symbol {
                 let of = (VENUE, self.instrument, Stream::Quotes);
                 quote.state.set(out.publisher, of, (State::Stale, Reason::Crossed), now);
             }
-            return;
+            return Outcome::Dropped(DropReason::Crossed);
         }
         let best = QuoteBody { bid: bbo.bid.unwrap_or(NO_LEVEL), ask: bbo.ask.unwrap_or(NO_LEVEL) };
-        self.on_best(bbo.time_ms, best, true, link, now, out);
+        let outcome = self.on_best(bbo.time_ms, best, true, link, now, out);
         let (bid, ask) = (bbo.bid.as_slice(), bbo.ask.as_slice());
         let parts = Frame { source: Source::Bbo, time_ms: bbo.time_ms, bids: bid, asks: ask };
-        self.on_frame(&parts, link, changes, now, out);
+        outcome.or(self.on_frame(&parts, link, changes, now, out))
     }
 
     /// A number that cannot be held exactly: neither book nor quote is right without it.

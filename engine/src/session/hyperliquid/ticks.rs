@@ -11,6 +11,7 @@ use crate::limits::{
 };
 use crate::session::lifecycle::SilenceLimits;
 use crate::session::{Action, Out};
+use codec::drift::DriftKind;
 use codec::time::{Now, ns_of_ms};
 use codec::words::{Reason, State, Stream};
 
@@ -60,6 +61,10 @@ impl HyperliquidSession {
             Event::new(Severity::Warn, Some(VENUE), what).about(link_name(link)).number(link.into()),
         );
         if trouble == LinkTrouble::Silent {
+            if !self.links[at].life.has_heard() && self.links[at].acknowledged().next().is_some() {
+                let seen = b"acknowledged, and nothing came";
+                self.drift.note(DriftKind::SilentRoute, link_name(link), seen, now, out);
+            }
             self.stale_link(at, now, out);
         } else {
             self.remake_link(at, reason, now, out);
@@ -151,6 +156,7 @@ impl HyperliquidSession {
             self.links[at].ask_again(carried, &names, out.actions);
             let what = "stream silent on a living connection, asked for again";
             (out.events)(Event::new(Severity::Warn, Some(VENUE), what).about(name).detail(&channel));
+            self.drift.note(DriftKind::SilentStream, carried.channel.name(), name.as_bytes(), now, out);
             return now.mono_ns;
         }
         let retried_ms = now.mono_ns.saturating_sub(retried_mono_ns) / 1_000_000;
@@ -238,7 +244,9 @@ impl HyperliquidSession {
         let instrument = symbol.instrument;
         let Some(candles) = symbol.candles.as_mut().filter(|_| symbol.carried) else { return };
         let source = Self::candle_source(instrument, FRESH_LINK, venue_ms, now, out);
-        let Some(wish) = candles.on_tick(source) else { return };
+        let wish = candles.on_tick(source);
+        self.account.candles(candles.take_counts());
+        let Some(wish) = wish else { return };
         out.actions.push_back(Action::Fetch(FetchRequest {
             venue: VENUE,
             query: Query::Candles {

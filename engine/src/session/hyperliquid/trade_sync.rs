@@ -8,6 +8,7 @@
 
 use crate::limits::TRADE_WINDOW;
 use crate::publisher::{Publisher, Stamp};
+use crate::session::account::{Account, Channel, DropReason, Outcome};
 use crate::session::candles::CandleSet;
 use crate::session::states::StreamState;
 use codec::record::{GapBody, MISSED_UNKNOWN, TradeBody, flags};
@@ -70,8 +71,6 @@ pub struct TradeSync {
     /// A connection was lost, and whether that lost trades is not known yet.
     loss_open: bool,
     subscribed_before: bool,
-    /// Trades seen twice.
-    pub duplicates: u64,
 }
 
 impl TradeSync {
@@ -90,7 +89,6 @@ impl TradeSync {
             backlog_flags: flags::BACKFILL | flags::SNAPSHOT,
             loss_open: false,
             subscribed_before: false,
-            duplicates: 0,
         }
     }
 
@@ -109,12 +107,13 @@ impl TradeSync {
         self.begun_ms = Some(venue_ms);
     }
 
-    /// One frame of trades, oldest first; candles are told of each that is not of a backlog.
+    /// One frame of trades, oldest first; candles are told of each that is not of a backlog, the account of
+    /// what becomes of each.
     pub fn on_trades(
         &mut self,
         trades: &[Trade<'_>],
         mut candles: Option<&mut CandleSet>,
-        publisher: &mut Publisher,
+        (publisher, account): (&mut Publisher, &Account),
         stamp: &Stamp,
         now: Now,
     ) {
@@ -134,7 +133,7 @@ impl TradeSync {
         }
         for trade in trades {
             if self.window.contains(trade.time_ms, trade.tid) {
-                self.duplicates += 1;
+                account.items(Channel::Trades, Outcome::Dropped(DropReason::Duplicate), 1, now);
                 continue;
             }
             self.window.insert(trade.time_ms, trade.tid);
@@ -144,13 +143,20 @@ impl TradeSync {
                 if let Some(candles) = &mut candles {
                     candles.on_trades_lost();
                 }
+                account.items(Channel::Trades, Outcome::Dropped(DropReason::Unrepresentable), 1, now);
                 continue;
             };
+            // No trade of the market; a candle would take it for its low.
+            if price.raw() == 0 || size.raw() == 0 {
+                account.items(Channel::Trades, Outcome::Dropped(DropReason::Placeholder), 1, now);
+                continue;
+            }
             if let Some(candles) = candles.as_mut().filter(|_| !is_backlog) {
                 candles.on_trade(trade.time_ms, price, size);
             }
             let stamp = Stamp { flags, ts_event_ns: ns_of_ms(trade.time_ms), ..*stamp };
             publisher.trade(&stamp, &TradeBody::new(price, size, trade.side, trade.tid));
+            account.items(Channel::Trades, Outcome::Published, 1, now);
         }
     }
 }

@@ -199,7 +199,10 @@ impl HyperliquidSession {
             }
             let index = known.unwrap_or_else(|| self.add_symbol(name, body, now, out));
             self.reshape(index);
-            out.publisher.redefine(self.symbols[index].instrument, body, now);
+            let instrument = self.symbols[index].instrument;
+            let before = out.publisher.instrument(instrument).copied();
+            out.publisher.redefine(instrument, body, now);
+            self.drift.on_redefined(before, &body, name, now, out);
             if !gone && !self.symbols[index].carried {
                 fresh.push(index);
             }
