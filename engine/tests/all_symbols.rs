@@ -6,15 +6,13 @@ mod virtual_desk;
 
 use codec::record::{Kind, Record};
 use codec::words::{Interval, Reason, State, Stream, Venue};
-use engine::session::Session;
 use engine::session::binance::BinanceSession;
 use engine::session::hyperliquid::{BookSources, HyperliquidSession};
 use engine::session::settings::{Settings, SymbolChoice};
-use sim::protocol::Protocol;
 use sim::{ByHand, Config};
 use std::collections::{BTreeMap, BTreeSet};
 use support::settings;
-use virtual_desk::{Shape, VirtualDesk};
+use virtual_desk::{Place, Shape, VirtualDesk};
 
 /// 2026-11-22 11:00 UTC.
 const START_MS: i64 = 1_795_345_200_000;
@@ -103,7 +101,7 @@ fn shape(streams: &[Stream], weight_per_minute: u32) -> Shape {
 }
 
 /// Some hours; finely at first, while everything begins, then four seconds at a time.
-fn run<P: Protocol, S: Session>(desk: &mut VirtualDesk<P, S>, seen: &mut Seen, until_ms: u64, step_ms: u64) {
+fn run(desk: &mut VirtualDesk, seen: &mut Seen, until_ms: u64, step_ms: u64) {
     let start_ms = START_MS as u64;
     while desk.now_ms() - start_ms < until_ms {
         seen.at_ms = desk.now_ms() - start_ms;
@@ -111,9 +109,9 @@ fn run<P: Protocol, S: Session>(desk: &mut VirtualDesk<P, S>, seen: &mut Seen, u
     }
 }
 
-fn check_limits<P: Protocol, S: Session>(desk: &VirtualDesk<P, S>) {
-    let counters = desk.venue.counters();
-    println!("{:?} used at most {:?}", desk.venue.venue(), counters.limit_used_max);
+fn check_limits(desk: &VirtualDesk) {
+    let counters = desk.seats[0].venue.counters();
+    println!("{} used at most {:?}", desk.seats[0].which, counters.limit_used_max);
     assert!(counters.limit_violations.values().all(|count| *count == 0), "{:?}", counters.limit_violations);
 }
 
@@ -123,12 +121,18 @@ fn all_coins_of_hyperliquid_for_two_days() {
     let venue = ByHand::hyperliquid(&Config::universe(0, COINS + 1), START_MS).unwrap();
     let own = Settings { max_subscriptions: 1000, ..all("wss://venue/ws", &streams, 5) };
     let session = HyperliquidSession::new(own, BookSources::Both);
-    let mut desk = VirtualDesk::new(venue, session, Venue::Hyperliquid, &shape(&streams, 1000), None);
+    let mut desk = VirtualDesk::single(Place {
+        which: Venue::Hyperliquid,
+        venue: Box::new(venue),
+        session: Box::new(session),
+        shape: shape(&streams, 1000),
+        files: None,
+    });
     let mut seen = Seen::default();
     run(&mut desk, &mut seen, HOUR_MS / 4, 200);
     assert_eq!(seen.live_books(), COINS, "{}", desk.log());
     run(&mut desk, &mut seen, 48 * HOUR_MS, 4_000);
-    println!("{} closes, {} trades, {} connections", seen.closes, seen.trades, desk.connects);
+    println!("{} closes, {} trades, {} connections", seen.closes, seen.trades, desk.connects());
     check_limits(&desk);
     assert_eq!(seen.live_books(), COINS);
     assert_eq!(
@@ -139,7 +143,7 @@ fn all_coins_of_hyperliquid_for_two_days() {
         seen.falls,
         desk.log()
     );
-    assert_eq!(desk.connects, 2, "nothing is made anew without need");
+    assert_eq!(desk.connects(), 2, "nothing is made anew without need");
     // Every quarter, hour and four hours of every coin.
     assert!(seen.closes >= (COINS * (190 + 46 + 11)) as u64, "{}", seen.closes);
     assert!(seen.last_closed.len() == COINS * INTERVALS.len());
@@ -152,16 +156,21 @@ fn all_perpetuals_of_binance_for_two_days() {
     let venue = ByHand::binance(&Config::universe(PERPETUALS + 1, 0), START_MS).unwrap();
     let own =
         Settings { max_subscriptions: 1024, max_messages_per_second: 5, ..all("wss://venue", &streams, 5) };
-    let mut desk =
-        VirtualDesk::new(venue, BinanceSession::new(own), Venue::Binance, &shape(&streams, 1800), None);
+    let mut desk = VirtualDesk::single(Place {
+        which: Venue::Binance,
+        venue: Box::new(venue),
+        session: Box::new(BinanceSession::new(own)),
+        shape: shape(&streams, 1800),
+        files: None,
+    });
     let mut seen = Seen::default();
     run(&mut desk, &mut seen, HOUR_MS / 2, 200);
     assert_eq!(seen.live_books(), PERPETUALS, "{}", desk.log());
-    let connected = desk.connects;
+    let connected = desk.connects();
     // Five of them; the books of this market are so slow to come that some are asked for on another one.
     assert!((5..=10).contains(&connected), "{connected} connections");
     run(&mut desk, &mut seen, 48 * HOUR_MS, 4_000);
-    println!("{} closes, {} trades, {} connections", seen.closes, seen.trades, desk.connects);
+    println!("{} closes, {} trades, {} connections", seen.closes, seen.trades, desk.connects());
     check_limits(&desk);
     assert_eq!(seen.live_books(), PERPETUALS);
     assert_eq!(
@@ -173,9 +182,9 @@ fn all_perpetuals_of_binance_for_two_days() {
         desk.log()
     );
     // Each replaced twice, none cut for its age.
-    let replaced = desk.connects - connected;
+    let replaced = desk.connects() - connected;
     assert!((10..=2 * connected).contains(&replaced), "{replaced} replaced");
-    assert_eq!(desk.venue.counters().connections_aged_out, 0);
+    assert_eq!(desk.seats[0].venue.counters().connections_aged_out, 0);
     // Live once, and ever since.
     let states: Vec<_> = seen.connection.iter().map(|(_, state)| *state).collect();
     assert_eq!(states.iter().filter(|state| **state == State::Live).count(), 1, "{:?}", seen.connection);

@@ -7,18 +7,16 @@ mod virtual_desk;
 use codec::candle::Candle;
 use codec::record::{Kind, Record};
 use codec::words::{Interval, Stream, Venue};
-use engine::session::Session;
 use engine::session::backoff::Random;
 use engine::session::binance::BinanceSession;
 use engine::session::hyperliquid::{BookSources, HyperliquidSession};
 use engine::session::settings::Settings;
-use sim::protocol::Protocol;
-use sim::{ByHand, Config, CutHow, Fault, TruthCandle};
+use sim::{ByHand, Config, CutHow, Fault, RefuseHow, TruthCandle};
 use slipstream_client::{Value, request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::settings;
-use virtual_desk::{MemoryFiles, Shape, Stored, VirtualDesk};
+use virtual_desk::{MemoryFiles, Place, Shape, Stored, VirtualDesk};
 
 /// 2026-11-22 11:00 UTC.
 const START_MS: i64 = 1_795_345_200_000;
@@ -115,19 +113,12 @@ fn fault(venue: Venue, symbols: &[String], random: &mut Random) -> Fault {
             for_ms: some(random),
         },
         4 | 5 => Fault::StopTrades { symbol, for_ms: 2 * some(random) },
-        6 => Fault::Cut { route: None, how: CutHow::Drop },
-        _ => Fault::RefuseConnections { for_ms: some(random) },
+        6 => Fault::Cut { route: None, how: CutHow::Drop, code: 1000 },
+        _ => Fault::RefuseConnections { for_ms: some(random), how: RefuseHow::Close },
     }
 }
 
-fn run<P: Protocol, S: Session>(
-    mut desk: VirtualDesk<P, S>,
-    which: Venue,
-    symbols: &[String],
-    files: &Stored,
-    seed: u64,
-    hours: u64,
-) {
+fn run(mut desk: VirtualDesk, which: Venue, symbols: &[String], files: &Stored, seed: u64, hours: u64) {
     let mut said = Said::default();
     let mut random = Random::new(seed);
     let mut next_fault = 120_000;
@@ -140,9 +131,9 @@ fn run<P: Protocol, S: Session>(
             next_fault = at + 20_000 + random.below(120_000);
             let one = fault(which, symbols, &mut random);
             drawn.push((at, format!("{one:?}")));
-            desk.venue.fault(&one).unwrap();
+            desk.venue().fault(&one).unwrap();
             if matches!(one, Fault::RefuseConnections { .. }) {
-                desk.venue.fault(&Fault::Cut { route: None, how: CutHow::Reset }).unwrap();
+                desk.venue().fault(&Fault::Cut { route: None, how: CutHow::Reset, code: 1000 }).unwrap();
             }
         }
     }
@@ -151,16 +142,16 @@ fn run<P: Protocol, S: Session>(
         drawn.len(),
         said.closes,
         said.revisions,
-        desk.connects
+        desk.connects()
     );
-    assert!(desk.connects > 10, "it was cut more often than that");
+    assert!(desk.connects() > 10, "it was cut more often than that");
     assert!(said.opens > 1_000 && said.closes >= 470);
     // The stream.
     let now_ms = desk.now_ms();
     for (&(instrument, interval, start_ms), candle) in &said.closed {
         let (name, interval) = (&said.names[&instrument], Interval::from_number(interval).unwrap());
         let truth = desk
-            .venue
+            .venue()
             .candles(name, interval.as_str(), start_ms as i64, interval.next_start_ms(start_ms) as i64)
             .unwrap();
         assert!(
@@ -190,7 +181,7 @@ fn run<P: Protocol, S: Session>(
             assert!(!open.3 && closed.iter().all(|row| row.3));
             assert!(closed.len() >= count as usize && open.0 == interval.start_ms_of(now_ms), "{open:?}");
             let truth =
-                desk.venue.candles(name, interval.as_str(), closed[0].0 as i64, open.0 as i64).unwrap();
+                desk.venue().candles(name, interval.as_str(), closed[0].0 as i64, open.0 as i64).unwrap();
             assert_eq!(truth.len(), closed.len(), "{name} {interval}");
             for (row, truth) in closed.iter().zip(&truth) {
                 assert_eq!((row.0, row.1, row.2), of_truth(truth), "{name} {interval} in a query");
@@ -242,7 +233,13 @@ fn hyperliquid(seed: u64, hours: u64, max_subscriptions: usize) {
     let session = HyperliquidSession::new(own, BookSources::Both);
     let files = Stored::default();
     let kept = Box::new(MemoryFiles(Arc::clone(&files)));
-    let desk = VirtualDesk::new(venue, session, Venue::Hyperliquid, &shape(&symbols, 1000), Some(kept));
+    let desk = VirtualDesk::single(Place {
+        which: Venue::Hyperliquid,
+        venue: Box::new(venue),
+        session: Box::new(session),
+        shape: shape(&symbols, 1000),
+        files: Some(kept),
+    });
     run(desk, Venue::Hyperliquid, &symbols, &files, seed, hours);
 }
 
@@ -278,7 +275,13 @@ fn binance_candles_are_true_in_stream_history_and_queries() {
         let session = BinanceSession::new(own_settings(&symbols, 1000));
         let files = Stored::default();
         let kept = Box::new(MemoryFiles(Arc::clone(&files)));
-        let desk = VirtualDesk::new(venue, session, Venue::Binance, &shape(&symbols, 1800), Some(kept));
+        let desk = VirtualDesk::single(Place {
+            which: Venue::Binance,
+            venue: Box::new(venue),
+            session: Box::new(session),
+            shape: shape(&symbols, 1800),
+            files: Some(kept),
+        });
         run(desk, Venue::Binance, &symbols, &files, seed, 2);
     }
 }

@@ -1,411 +1,591 @@
-//! A whole desk in virtual time: a session before a simulated venue driven by hand, the fetcher's queue and
-//! budget before the venue's REST, the history of candles in memory, and the server with one client.
+//! A whole desk in virtual time: sessions before simulated venues driven by hand, the fetcher's queues and
+//! budgets before the venues' REST, the history of candles in memory, and the server with its clients.
 //!
-//! Nothing sleeps, nothing has a socket; days pass in seconds, and one seed makes one run.
-#![allow(dead_code)]
+//! ```text
+//!   venues ─ frames in pieces, late ─▶ wires ─▶ sessions ─▶ publisher ─▶ rings ─▶ tap, server, history
+//!      ▲                                          │  ▲                               │
+//!      └── requests ◀─ queues and budgets ◀───────┘  └──── answers, seeds, wishes ◀──┘
+//! ```
+//! Nothing sleeps, nothing has a socket; days pass in seconds, and one seed makes one run. The parts are the
+//! daemon's own; what is written here is what its threads do between them, so that any thread can stand still.
+#![allow(dead_code, unused_imports)]
+
+mod files;
+mod rest;
+mod seat;
+mod socket;
+mod weather;
+
+pub use files::{MemoryFiles, Stored};
+pub use rest::{OF_ENGINE, OF_HISTORY, Rest};
+pub use seat::{HandVenue, Seat};
+pub use socket::{Socket, sum};
+pub use weather::{Span, Weather};
 
 use codec::record::Record;
-use codec::ring::Consumer;
+use codec::ring::{Consumer, Producer};
 use codec::time::Now;
-use codec::words::{Interval, Venue};
+use codec::words::{Interval, Stream, Venue};
+use engine::clock::{LOOK_INTERVAL_NS, Slew};
 use engine::event::{Event, Severity};
-use engine::fetch::{FetchError, FetchRequest, Fetched};
-use engine::fetcher::{Queue, Reply, Ticket, understand, wire};
-use engine::history::{CandleFiles, CoreVenue, HistoryCore, HistoryCounters, Loaded, NoFiles, SeriesName};
+use engine::fetch::Fetched;
+use engine::frame::Kind;
+use engine::history::{CandleFiles, CandleSeed, CoreVenue, HistoryCore, HistoryCounters, NoFiles};
+use engine::limits::{IPC_STALL_MS, TICK_MS};
 use engine::publisher::{Outlet, Publisher, Takes};
-use engine::session::{Action, CloseCause, Interest, Link, Out, Session};
-use ipc::client::ClientId;
-use ipc::{CandleWish, Core, CoreConfig, Outlets, Output, VenueConfig};
-use sim::protocol::{ControlFrame, Protocol};
-use sim::{ByHand, Heard};
+use engine::session::{Action, CloseCause, Generation, Interest, Link, Out, Session};
+use ipc::limits::{HISTORY_ITEMS_PER_TURN, RECORDS_PER_TURN};
+use ipc::{CandleHistory, CandleWish, Core, CoreConfig, Outlets, VenueConfig};
+use seat::{Arrival, Dialled, Slot, Wire};
+use sim::protocol::ControlFrame;
 use slipstream_client::{Request, Value};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// From an answer of the venue to its arrival here, and of a connection being made.
-const LATENCY_MS: u64 = 120;
+/// Where monotonic time stands at the start.
+const MONO_START_NS: u64 = 3_600_000_000_000;
+/// Bytes of one client's socket.
+const SOCKET_BYTES: usize = 1 << 30;
+/// The tap's ring: it is emptied at every step.
+const TAP_BYTES: usize = 64 << 20;
 
-/// Where engine and history would be asked by the fetcher.
-const OF_ENGINE: usize = 0;
-const OF_HISTORY: usize = 1;
-
-struct Wait {
-    due_ms: u64,
-    ticket: Ticket,
-    asked: Now,
-    reply: Reply,
-    body: Vec<u8>,
-}
-
-/// See the module.
-pub struct VirtualDesk<P: Protocol, S: Session> {
-    pub venue: ByHand<P>,
-    pub session: S,
-    pub publisher: Publisher,
-    pub core: Core,
-    pub history: HistoryCore,
-    pub queue: Queue,
-    pub now: Now,
-    pub events: Vec<Event>,
-    /// Connections made so far.
-    pub connects: usize,
-    which: Venue,
-    actions: VecDeque<Action>,
-    records: Consumer,
-    closed: Consumer,
-    interest: rtrb::Consumer<ipc::Interest>,
-    wishes: rtrb::Consumer<CandleWish>,
-    links: HashMap<Link, (u32, u64)>,
-    by_connection: HashMap<u64, Link>,
-    connecting: Vec<(u64, Link, u32, String)>,
-    asked: HashMap<u64, (Ticket, Now)>,
-    waiting: Vec<Wait>,
-    pub client: ClientId,
-    inbox: Vec<u8>,
-    next_id: u64,
-}
-
-/// What a desk is made of.
+/// What a venue of a desk is made of.
 pub struct Shape {
     pub intervals: Vec<(Interval, u32)>,
-    pub streams: Vec<codec::words::Stream>,
+    pub streams: Vec<Stream>,
     pub symbols: Vec<String>,
     pub weight_per_minute: u32,
 }
 
-impl<P: Protocol, S: Session> VirtualDesk<P, S> {
-    pub fn new(
-        venue: ByHand<P>,
-        session: S,
-        which: Venue,
-        shape: &Shape,
-        files: Option<Box<dyn CandleFiles + Send>>,
-    ) -> Self {
-        let (ipc_in, records) = codec::ring::ring(32 << 20);
-        let (closed_in, closed) = codec::ring::ring(4 << 20);
-        let publisher = Publisher::new(
-            1,
-            vec![
-                Outlet::all("ipc", ipc_in),
-                Outlet { name: "history", producer: closed_in, takes: Takes::ClosedCandles },
-            ],
-        );
-        let start_ms = venue.now_ms() as u64;
-        let now = Now { mono_ns: 3_600_000_000_000, wall_ns: start_ms * 1_000_000 };
-        let (interest_in, interest) = rtrb::RingBuffer::new(16_384);
-        let (wishes_in, wishes) = rtrb::RingBuffer::new(16_384);
-        let mut config = CoreConfig::new(
-            1,
-            vec![VenueConfig {
-                venue: which,
-                streams: shape.streams.clone(),
-                intervals: shape.intervals.iter().map(|(interval, _)| *interval).collect(),
-                symbols: shape.symbols.clone(),
-            }],
-        );
-        config.retention.orderbook_depth = 20;
-        let outlets =
-            Outlets { interest: Some(interest_in), candle_wishes: Some(wishes_in), ..Outlets::default() };
-        let mut core = Core::new(config, outlets, now);
-        let client = core.connect(now).unwrap();
-        let history = HistoryCore::new(
-            vec![CoreVenue {
-                venue: which,
-                intervals: shape.intervals.clone(),
-                files: files.unwrap_or_else(|| Box::new(NoFiles)),
-            }],
-            Arc::new(HistoryCounters::default()),
-            7,
-        );
-        let mut desk = Self {
-            venue,
-            session,
-            publisher,
-            core,
-            history,
-            queue: Queue::new(which, shape.weight_per_minute, 7),
-            now,
-            events: Vec::new(),
-            connects: 0,
-            which,
-            actions: VecDeque::new(),
-            records,
-            closed,
-            interest,
-            wishes,
-            links: HashMap::new(),
-            by_connection: HashMap::new(),
-            connecting: Vec::new(),
-            asked: HashMap::new(),
-            waiting: Vec::new(),
-            client,
-            inbox: Vec::new(),
-            next_id: 1,
-        };
-        desk.call(|session, now, out| session.on_start(now, out));
-        desk
-    }
+/// A venue of a desk.
+pub struct Place {
+    pub which: Venue,
+    pub venue: Box<dyn HandVenue>,
+    pub session: Box<dyn Session + Send>,
+    pub shape: Shape,
+    pub files: Option<Box<dyn CandleFiles + Send>>,
+}
 
-    pub fn now_ms(&self) -> u64 {
-        self.now.wall_ns / 1_000_000
-    }
+/// What the desk as a whole is made of.
+pub struct Frame {
+    pub ipc_ring: (Producer, Consumer),
+    pub history_ring: (Producer, Consumer),
+    /// Bytes of the log that all clients share; none: the usual.
+    pub log_bytes: Option<usize>,
+    pub weather: Weather,
+    pub seed: u64,
+}
 
-    fn call(&mut self, act: impl FnOnce(&mut S, Now, &mut Out<'_>)) {
-        let events = &mut self.events;
+impl Frame {
+    /// Rings and log as large as ever needed, and nothing by chance.
+    pub fn ample() -> Self {
+        Self {
+            ipc_ring: codec::ring::ring(32 << 20),
+            history_ring: codec::ring::ring(4 << 20),
+            log_bytes: None,
+            weather: Weather::steady(),
+            seed: 7,
+        }
+    }
+}
+
+/// The desk's threads that may stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread {
+    Engine,
+    Ipc,
+    /// Fetcher and history.
+    Sides,
+}
+
+/// See the module.
+pub struct VirtualDesk {
+    pub seats: Vec<Seat>,
+    pub publisher: Publisher,
+    pub core: Core,
+    pub history: HistoryCore,
+    /// What the daemon's clocks say.
+    pub now: Now,
+    pub events: Vec<Event>,
+    pub sockets: Vec<Socket>,
+    pub weather: Weather,
+    /// How far the system's clock is ahead of the true time.
+    pub clock_error_ns: i64,
+    /// How far the venues' clocks are ahead of the true time.
+    pub venue_ahead_ms: i64,
+    /// Messages handed to sessions so far.
+    pub heard: u64,
+    /// Times that reading stopped because a ring was nearly full, and that records were dropped then.
+    pub stalls: (u64, u64),
+    ipc_events: rtrb::Consumer<ipc::Event>,
+    true_ms: u64,
+    slew: Slew,
+    next_look_ns: u64,
+    paused_until_ms: [u64; 3],
+    next_tick_ns: u64,
+    stalled: Option<(u64, bool)>,
+    actions: VecDeque<Action>,
+    tap: Consumer,
+    records: Consumer,
+    closed: Consumer,
+    interest: rtrb::Consumer<ipc::Interest>,
+    wishes: rtrb::Consumer<CandleWish>,
+    to_engine: VecDeque<(usize, Fetched)>,
+    to_history: VecDeque<Fetched>,
+    seeds: VecDeque<CandleSeed>,
+    rows: VecDeque<CandleHistory>,
+    next_id: u64,
+}
+
+/// A call of a session, and what it concerns.
+macro_rules! call {
+    ($desk:expr, $seat:expr, |$session:ident, $out:ident| $body:expr) => {{
+        let desk = &mut *$desk;
+        let events = &mut desk.events;
         let mut push = |event: Event| {
             if event.severity != Severity::Debug {
                 events.push(event);
             }
         };
-        let mut out = Out { publisher: &mut self.publisher, actions: &mut self.actions, events: &mut push };
-        act(&mut self.session, self.now, &mut out);
+        let mut out = Out { publisher: &mut desk.publisher, actions: &mut desk.actions, events: &mut push };
+        let ($session, $out) = (&mut desk.seats[$seat].session, &mut out);
+        $body;
+    }};
+}
+
+impl VirtualDesk {
+    /// A desk before one venue, with one client.
+    pub fn single(place: Place) -> Self {
+        let mut desk = Self::new(vec![place], Frame::ample());
+        desk.join(SOCKET_BYTES);
+        desk
     }
 
-    /// So much time passes at once.
-    pub fn step(&mut self, ms: u64, mut watch: impl FnMut(Record<'_>)) {
-        self.now.mono_ns += ms * 1_000_000;
-        self.now.wall_ns += ms * 1_000_000;
-        self.venue.pass_to(self.now_ms() as i64);
-        self.hear();
-        self.connect();
-        self.take_answers();
-        self.take_sides();
-        self.call(|session, now, out| session.on_tick(now, out));
-        self.act();
-        self.ask();
-        self.publish(&mut watch);
-    }
-
-    fn hear(&mut self) {
-        while let Some(heard) = self.venue.next_heard() {
-            match heard {
-                Heard::Text(connection, text) => {
-                    if let Some(&link) = self.by_connection.get(&connection) {
-                        self.call(|session, now, out| session.on_message(link, text.as_bytes(), now, out));
-                        self.act();
-                    }
-                }
-                Heard::Ping(connection, payload) => {
-                    self.venue.send_control(connection, ControlFrame::Pong(payload));
-                    if let Some(&link) = self.by_connection.get(&connection) {
-                        self.call(|session, now, out| session.on_ping(link, now, out));
-                    }
-                }
-                Heard::Closed(connection, code, _) => {
-                    self.closed(connection, &CloseCause::ClosedByVenue(Some(code)));
-                }
-                Heard::Dropped(connection, _) => {
-                    self.closed(connection, &CloseCause::Dropped("cut".to_owned()));
-                }
-                Heard::Answer(request, response) => {
-                    let Some((ticket, asked)) = self.asked.remove(&request) else { continue };
-                    let header = |name: &str| {
-                        let found = response.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-                        found.and_then(|(_, value)| value.parse::<u64>().ok())
-                    };
-                    let reply = Reply {
-                        status: response.status,
-                        retry_after_s: header("retry-after"),
-                        used_weight: header("x-mbx-used-weight-1m").map(|used| used as u32),
-                        ..Reply::default()
-                    };
-                    let due_ms = self.now_ms() + LATENCY_MS;
-                    self.waiting.push(Wait { due_ms, ticket, asked, reply, body: response.body });
-                }
-            }
+    pub fn new(places: Vec<Place>, frame: Frame) -> Self {
+        let (tap_in, tap) = codec::ring::ring(TAP_BYTES);
+        let (ipc_in, records) = frame.ipc_ring;
+        let (closed_in, closed) = frame.history_ring;
+        let publisher = Publisher::new(
+            1,
+            vec![
+                Outlet::all("recorder", tap_in),
+                Outlet::all("ipc", ipc_in),
+                Outlet { name: "history", producer: closed_in, takes: Takes::ClosedCandles },
+            ],
+        );
+        let true_ms = places[0].venue.now_ms() as u64;
+        let now = Now { mono_ns: MONO_START_NS, wall_ns: true_ms * 1_000_000 };
+        let (interest_in, interest) = rtrb::RingBuffer::new(16_384);
+        let (wishes_in, wishes) = rtrb::RingBuffer::new(16_384);
+        let (events_in, ipc_events) = rtrb::RingBuffer::new(16_384);
+        let venues = places.iter().map(|place| VenueConfig {
+            venue: place.which,
+            streams: place.shape.streams.clone(),
+            intervals: place.shape.intervals.iter().map(|(interval, _)| *interval).collect(),
+            symbols: place.shape.symbols.clone(),
+        });
+        let mut config = CoreConfig::new(1, venues.collect());
+        config.retention.orderbook_depth = 20;
+        config.clients_buffer_bytes = frame.log_bytes.unwrap_or(config.clients_buffer_bytes);
+        let outlets = Outlets {
+            events: Some(events_in),
+            interest: Some(interest_in),
+            candle_wishes: Some(wishes_in),
+            drift: places.iter().filter_map(|place| Some((place.which, place.session.drift()?))).collect(),
+            ..Outlets::default()
+        };
+        let core = Core::new(config, outlets, now);
+        let mut seats = Vec::new();
+        let mut kept = Vec::new();
+        for Place { which, venue, session, shape, files } in places {
+            let rest = Rest::new(which, shape.weight_per_minute, frame.seed);
+            seats.push(Seat::new(which, venue, session, rest));
+            let files = files.unwrap_or_else(|| Box::new(NoFiles));
+            kept.push(CoreVenue { venue: which, intervals: shape.intervals, files });
         }
+        let history = HistoryCore::new(kept, Arc::new(HistoryCounters::default()), frame.seed);
+        let mut new = Self {
+            seats,
+            publisher,
+            core,
+            history,
+            now,
+            events: Vec::new(),
+            sockets: Vec::new(),
+            weather: frame.weather,
+            clock_error_ns: 0,
+            venue_ahead_ms: 0,
+            heard: 0,
+            stalls: (0, 0),
+            ipc_events,
+            true_ms,
+            slew: Slew::new(now.mono_ns, now.wall_ns),
+            next_look_ns: 0,
+            paused_until_ms: [0; 3],
+            next_tick_ns: 0,
+            stalled: None,
+            actions: VecDeque::new(),
+            tap,
+            records,
+            closed,
+            interest,
+            wishes,
+            to_engine: VecDeque::new(),
+            to_history: VecDeque::new(),
+            seeds: VecDeque::new(),
+            rows: VecDeque::new(),
+            next_id: 1,
+        };
+        new.start();
+        new
     }
 
-    fn closed(&mut self, connection: u64, cause: &CloseCause) {
-        let Some(link) = self.by_connection.remove(&connection) else { return };
-        if let Some((generation, _)) = self.links.remove(&link) {
-            self.call(|session, now, out| session.on_closed(link, generation, cause, now, out));
-            self.act();
-        }
-    }
-
-    fn connect(&mut self) {
-        let now_ms = self.now_ms();
-        let due: Vec<_> = self.connecting.extract_if(.., |(due, ..)| *due <= now_ms).collect();
-        for (_, link, generation, path) in due {
-            match self.venue.open(&path) {
-                Ok(connection) => {
-                    self.connects += 1;
-                    self.links.insert(link, (generation, connection));
-                    self.by_connection.insert(connection, link);
-                    self.call(|session, now, out| session.on_connected(link, generation, now, out));
-                }
-                Err(error) => {
-                    let cause = CloseCause::ConnectFailed(format!("{error:?}"));
-                    self.call(|session, now, out| session.on_closed(link, generation, &cause, now, out));
-                }
-            }
-            self.act();
-        }
-    }
-
-    fn act(&mut self) {
-        while let Some(action) = self.actions.pop_front() {
-            match action {
-                Action::Connect { link, generation, url } => {
-                    self.drop_link(link);
-                    let path = url.strip_prefix("wss://venue").unwrap().to_owned();
-                    self.connecting.push((self.now_ms() + LATENCY_MS, link, generation, path));
-                }
-                Action::Send { link, text } => {
-                    if let Some(&(_, connection)) = self.links.get(&link) {
-                        self.venue.say(connection, &text);
-                    }
-                }
-                Action::Ping { link } => {
-                    if let Some(&(_, connection)) = self.links.get(&link) {
-                        self.venue.send_control(connection, ControlFrame::Ping);
-                    }
-                }
-                Action::Close { link } => self.drop_link(link),
-                Action::Fetch(request) => {
-                    if let Err(Ticket { request, .. }) = self.queue.push(Ticket { lane: OF_ENGINE, request })
-                    {
-                        self.fetched(OF_ENGINE, request, Err(FetchError::Overflow));
-                    }
-                }
-            }
-        }
-    }
-
-    fn drop_link(&mut self, link: Link) {
-        self.connecting.retain(|(_, other, ..)| *other != link);
-        if let Some((_, connection)) = self.links.remove(&link) {
-            self.by_connection.remove(&connection);
-            self.venue.close(connection);
-        }
-    }
-
-    fn ask(&mut self) {
-        while let Some(ticket) = self.queue.next(self.now) {
-            let request = wire("", &ticket.request).unwrap();
-            let number = match &request.body {
-                None => self.venue.get(&request.url),
-                Some(body) => self.venue.post(&request.url, body),
-            };
-            self.asked.insert(number, (ticket, self.now));
-        }
-        // A request that is never answered times out.
+    fn start(&mut self) {
         let now = self.now;
-        let lost: Vec<_> =
-            self.asked.extract_if(|_, (_, asked)| now.mono_ns - asked.mono_ns > 20_000_000_000).collect();
-        for (_, (ticket, asked)) in lost {
-            let reply = Reply { message: "time-out".to_owned(), ..Reply::default() };
-            self.waiting.push(Wait { due_ms: 0, ticket, asked, reply, body: Vec::new() });
+        for seat in 0..self.seats.len() {
+            call!(self, seat, |session, out| session.on_start(now, out));
+            self.act(seat);
         }
     }
 
-    fn take_answers(&mut self) {
-        let now_ms = self.now_ms();
-        let due: Vec<_> = self.waiting.extract_if(.., |wait| wait.due_ms <= now_ms).collect();
-        for Wait { ticket, asked, reply, body, .. } in due {
-            let (reply, answer) =
-                if reply.status == 0 { (reply, None) } else { understand(&ticket.request, reply, body, "") };
-            let (outcome, rest) = self.queue.settle(&reply, asked, self.now);
-            if let Some(rest) = rest {
-                let event = Event::new(Severity::Warn, Some(self.which), rest.why).number(rest.ms);
-                self.events.push(event);
+    /// The true time.
+    pub fn now_ms(&self) -> u64 {
+        self.true_ms
+    }
+
+    /// The first venue.
+    pub fn venue(&mut self) -> &mut dyn HandVenue {
+        &mut *self.seats[0].venue
+    }
+
+    /// The first venue, to be asked only.
+    pub fn truth(&self) -> &dyn HandVenue {
+        &*self.seats[0].venue
+    }
+
+    /// Connections made so far.
+    pub fn connects(&self) -> usize {
+        self.seats.iter().map(|seat| seat.connects).sum()
+    }
+
+    /// A thread stands still for so long, from now on.
+    pub fn pause(&mut self, thread: Thread, for_ms: u64) {
+        let until_ms = &mut self.paused_until_ms[thread as usize];
+        *until_ms = (*until_ms).max(self.true_ms + for_ms);
+    }
+
+    pub fn runs(&self, thread: Thread) -> bool {
+        self.paused_until_ms[thread as usize] <= self.true_ms
+    }
+
+    /// What the server had to say to the operator since this was last asked.
+    pub fn ipc_events(&mut self) -> Vec<ipc::Event> {
+        std::iter::from_fn(|| self.ipc_events.pop().ok()).collect()
+    }
+
+    /// So much time passes at once; then every thread that runs does all that it has to do. `watch` sees every
+    /// record, whether or not it finds room elsewhere.
+    pub fn step(&mut self, ms: u64, mut watch: impl FnMut(Record<'_>)) {
+        self.pass(ms);
+        for seat in &mut self.seats {
+            seat.venue.pass_to(self.true_ms as i64 + self.venue_ahead_ms);
+            seat.hear(self.true_ms, &mut self.weather);
+            seat.connect(self.true_ms);
+        }
+        if self.runs(Thread::Engine) {
+            self.engine_turn();
+        }
+        if self.runs(Thread::Sides) {
+            self.sides_turn();
+        }
+        self.tap.drain(usize::MAX, &mut watch);
+        if self.runs(Thread::Ipc) {
+            self.ipc_turn();
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.true_ms += ms;
+        self.now.mono_ns += ms * 1_000_000;
+        if self.now.mono_ns >= self.next_look_ns {
+            let system_ns = (self.true_ms * 1_000_000).saturating_add_signed(self.clock_error_ns);
+            self.slew.look(self.now.mono_ns, system_ns);
+            self.next_look_ns = self.now.mono_ns + LOOK_INTERVAL_NS;
+        }
+        self.now.wall_ns = self.slew.at(self.now.mono_ns);
+    }
+
+    // The engine.
+
+    fn engine_turn(&mut self) {
+        let now = self.now;
+        self.take_from_side();
+        if !self.is_stalled() {
+            for seat in 0..self.seats.len() {
+                let links: Vec<Link> = self.seats[seat].slots.keys().copied().collect();
+                for link in links {
+                    self.read(seat, link);
+                }
             }
-            let outcome =
-                outcome.and_then(|()| answer.ok_or_else(|| FetchError::Transient("no answer".into())));
-            self.fetched(ticket.lane, ticket.request, outcome);
+        }
+        if now.mono_ns >= self.next_tick_ns {
+            self.next_tick_ns = now.after_ms(TICK_MS);
+            if self.publisher.any_lost() {
+                self.publisher.tell_losses(now);
+            }
+            for seat in 0..self.seats.len() {
+                call!(self, seat, |session, out| session.on_tick(now, out));
+                self.act(seat);
+            }
+        }
+        // What was asked of the venues is answered by them at once, and on its way.
+        for seat in &mut self.seats {
+            seat.hear(self.true_ms, &mut self.weather);
         }
     }
 
-    fn fetched(
-        &mut self,
-        lane: usize,
-        request: FetchRequest,
-        outcome: Result<engine::fetch::Answer, FetchError>,
-    ) {
-        let fetched = Fetched { request, outcome };
-        if lane == OF_HISTORY {
-            self.history.on_fetched(fetched, self.now);
-        } else {
-            self.call(|session, now, out| session.on_fetched(fetched, now, out));
-            self.act();
+    fn take_from_side(&mut self) {
+        let now = self.now;
+        for seat in 0..self.seats.len() {
+            while let Some(Dialled { link, generation, outcome }) = self.seats[seat].dialled.pop_front() {
+                self.on_dialled(seat, link, generation, outcome);
+            }
         }
-    }
-
-    /// What engine, history and server have for each other.
-    fn take_sides(&mut self) {
+        while let Some((seat, fetched)) = self.to_engine.pop_front() {
+            call!(self, seat, |session, out| session.on_fetched(fetched, now, out));
+            self.act(seat);
+        }
+        while let Some(seed) = self.seeds.pop_front() {
+            let Some(seat) = self.seats.iter().position(|seat| seat.which == seed.venue) else { continue };
+            call!(self, seat, |session, out| session.on_seed(&seed, now, out));
+            self.act(seat);
+        }
         while let Ok(interest) = self.interest.pop() {
             if interest.resend {
                 self.publisher.resend_book("ipc", interest.instrument);
                 continue;
             }
             let ipc::Interest { instrument, stream, interval, wanted, .. } = interest;
-            self.session.on_interest(&Interest { instrument, stream, interval, wanted });
-        }
-        let (history, now) = (&mut self.history, self.now);
-        self.closed.drain(usize::MAX, |record| history.on_record(record, now));
-        while let Ok(wish) = self.wishes.pop() {
-            self.history.on_wish(wish);
-        }
-        while self.history.work(self.now) > 0 {}
-        let out = self.history.outbox();
-        let (requests, rows, seeds): (Vec<_>, Vec<_>, Vec<_>) = (
-            out.requests.drain(..).collect(),
-            out.history.drain(..).collect(),
-            out.seeds.drain(..).collect(),
-        );
-        self.events.extend(out.events.drain(..));
-        for request in requests {
-            if let Err(Ticket { request, .. }) = self.queue.push(Ticket { lane: OF_HISTORY, request }) {
-                self.fetched(OF_HISTORY, request, Err(FetchError::Overflow));
+            for seat in &mut self.seats {
+                seat.session.on_interest(&Interest { instrument, stream, interval, wanted });
             }
         }
-        for item in rows {
-            self.core.on_history(item, self.now);
-        }
-        for seed in seeds {
-            self.call(|session, now, out| session.on_seed(&seed, now, out));
-        }
-        self.act();
     }
 
-    fn publish(&mut self, watch: &mut impl FnMut(Record<'_>)) {
-        let (core, now) = (&mut self.core, self.now);
-        self.records.drain(usize::MAX, |record| {
-            watch(record);
-            core.on_record(record, now);
+    fn on_dialled(&mut self, seat: usize, link: Link, generation: Generation, outcome: Result<u64, String>) {
+        let now = self.now;
+        let place = &mut self.seats[seat];
+        if !place.is_connecting(link, generation) {
+            // Nobody waits for this one.
+            if let Ok(connection) = outcome {
+                place.forget(connection);
+            }
+            return;
+        }
+        match outcome {
+            Ok(connection) => {
+                place.slots.insert(link, Slot::Open(generation, connection));
+                call!(self, seat, |session, out| session.on_connected(link, generation, now, out));
+            }
+            Err(why) => {
+                place.slots.remove(&link);
+                let cause = CloseCause::ConnectFailed(why);
+                call!(self, seat, |session, out| session.on_closed(link, generation, &cause, now, out));
+            }
+        }
+        self.act(seat);
+    }
+
+    /// As the driver decides it.
+    fn is_stalled(&mut self) -> bool {
+        let Some(pressure) = self.publisher.pressure() else {
+            self.stalled = None;
+            return false;
+        };
+        let (since_ns, given_up) = *self.stalled.get_or_insert_with(|| {
+            self.stalls.0 += 1;
+            (self.now.mono_ns, false)
         });
-        if self.publisher.any_lost() {
-            self.publisher.tell_losses(self.now);
+        assert_eq!(pressure.outlet, 1, "only the server's ring is small");
+        if given_up || self.now.mono_ns - since_ns < IPC_STALL_MS * 1_000_000 {
+            return !given_up;
+        }
+        self.stalls.1 += 1;
+        self.stalled = Some((since_ns, true));
+        false
+    }
+
+    /// Reads a connection until it is dry.
+    fn read(&mut self, seat: usize, link: Link) {
+        let Some(connection) = self.seats[seat].connection(link) else { return };
+        // Lent out meanwhile, for the session may end this connection and make others.
+        let Some(mut wire) = self.seats[seat].wires.remove(&connection) else { return };
+        while let Some(arrival) = wire.take(self.true_ms) {
+            let cause = match arrival {
+                Arrival::Bytes(bytes) => self.feed(seat, link, connection, &mut wire, &bytes),
+                Arrival::End(cause) => Err(cause),
+            };
+            if let Err(cause) = cause {
+                self.closed(seat, link, &cause);
+                return;
+            }
+            if self.seats[seat].connection(link) != Some(connection) {
+                return;
+            }
+        }
+        self.seats[seat].wires.insert(connection, wire);
+    }
+
+    /// Bytes from the network: to the reader, and what it makes of them to the session.
+    fn feed(
+        &mut self,
+        seat: usize,
+        link: Link,
+        connection: u64,
+        wire: &mut Wire,
+        mut bytes: &[u8],
+    ) -> Result<(), CloseCause> {
+        let now = self.now;
+        while !bytes.is_empty() {
+            let space = wire.reader.space();
+            let taken = space.len().min(bytes.len());
+            space[..taken].copy_from_slice(&bytes[..taken]);
+            wire.reader.filled(taken);
+            bytes = &bytes[taken..];
+            while let Some(kind) =
+                wire.reader.advance().map_err(|error| CloseCause::Protocol(error.phrase()))?
+            {
+                let payload = wire.reader.payload();
+                match kind {
+                    Kind::Text => {
+                        self.heard += 1;
+                        call!(self, seat, |session, out| session.on_message(link, payload, now, out));
+                    }
+                    Kind::Binary => {
+                        call!(self, seat, |session, out| session.on_binary(link, payload, now, out));
+                    }
+                    Kind::Ping => {
+                        let pong = ControlFrame::Pong(payload.to_vec());
+                        self.seats[seat].venue.send_control(connection, pong);
+                        call!(self, seat, |session, out| session.on_ping(link, now, out));
+                    }
+                    Kind::Pong => call!(self, seat, |session, out| session.on_pong(link, now, out)),
+                    Kind::Close(code) => return Err(CloseCause::ClosedByVenue(code)),
+                }
+                self.act(seat);
+                if self.seats[seat].connection(link) != Some(connection) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn closed(&mut self, seat: usize, link: Link, cause: &CloseCause) {
+        let now = self.now;
+        if let Some(Slot::Open(generation, connection)) = self.seats[seat].slots.remove(&link) {
+            self.seats[seat].forget(connection);
+            call!(self, seat, |session, out| session.on_closed(link, generation, cause, now, out));
+            self.act(seat);
         }
     }
 
-    /// One request of the client, answered at once. Type and data of the reply; the stream is dropped.
+    fn act(&mut self, seat: usize) {
+        while let Some(action) = self.actions.pop_front() {
+            let (place, now_ms) = (&mut self.seats[seat], self.true_ms);
+            match action {
+                Action::Connect { link, generation, url } => {
+                    let due_ms = now_ms + self.weather.draw(self.weather.connect_ms);
+                    place.dial(due_ms, link, generation, &url);
+                }
+                Action::Send { link, text } => {
+                    if let Some(connection) = place.connection(link) {
+                        place.venue.say(connection, &text);
+                    }
+                }
+                Action::Ping { link } => {
+                    if let Some(connection) = place.connection(link)
+                        && place.venue.send_control(connection, ControlFrame::Ping)
+                    {
+                        place.pong(connection, now_ms, &mut self.weather);
+                    }
+                }
+                Action::Close { link } => place.hang_up(link),
+                Action::Fetch(request) => place.rest.request(OF_ENGINE, request),
+            }
+        }
+    }
+
+    // Fetcher and history.
+
+    fn sides_turn(&mut self) {
+        let (now, now_ms) = (self.now, self.true_ms);
+        let history = &mut self.history;
+        self.closed.drain(usize::MAX, |record| history.on_record(record, now));
+        while let Ok(wish) = self.wishes.pop() {
+            history.on_wish(wish);
+        }
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            let (to_engine, to_history) = (&mut self.to_engine, &mut self.to_history);
+            seat.rest.turn(&mut *seat.venue, now, now_ms, &mut self.events, |lane, fetched| match lane {
+                OF_HISTORY => to_history.push_back(fetched),
+                _ => to_engine.push_back((number, fetched)),
+            });
+            seat.hear(now_ms, &mut self.weather);
+        }
+        while let Some(fetched) = self.to_history.pop_front() {
+            history.on_fetched(fetched, now);
+        }
+        while history.work(now) > 0 {}
+        let out = history.outbox();
+        for request in out.requests.drain(..) {
+            if let Some(seat) = self.seats.iter_mut().find(|seat| seat.which == request.venue) {
+                seat.rest.request(OF_HISTORY, request);
+            }
+        }
+        self.rows.extend(out.history.drain(..));
+        self.seeds.extend(out.seeds.drain(..));
+        self.events.extend(out.events.drain(..));
+    }
+
+    // The server.
+
+    /// A client connects; its number in [`Self::sockets`].
+    pub fn join(&mut self, room_bytes: usize) -> usize {
+        let socket = Socket::connected(&mut self.core, room_bytes, self.now);
+        self.sockets.push(socket);
+        self.sockets.len() - 1
+    }
+
+    fn ipc_turn(&mut self) {
+        loop {
+            let (core, now) = (&mut self.core, self.now);
+            core.begin_turn();
+            let mut work = self.records.drain(RECORDS_PER_TURN, |record| core.on_record(record, now));
+            for _ in 0..HISTORY_ITEMS_PER_TURN {
+                if let Some(item) = self.rows.pop_front() {
+                    core.on_history(item, now);
+                    work += 1;
+                }
+            }
+            if !socket::serve(core, &mut self.sockets, now) && work == 0 {
+                break;
+            }
+        }
+    }
+
+    /// One request of the first client, answered at once. Type and data of the reply; the stream is dropped.
     pub fn request(&mut self, request: &Request) -> (String, Value) {
         let id = self.next_id;
         self.next_id += 1;
-        let request = request.clone().with("id", id);
-        let mut payload = Vec::new();
-        rmpv::encode::write_value(&mut payload, &request.value()).unwrap();
-        let mut frame = (payload.len() as u32).to_be_bytes().to_vec();
-        frame.extend(payload);
-        self.core.input(self.client, &frame);
-        loop {
-            self.core.begin_turn();
-            self.core.serve(self.client, self.now);
-            let output = self.core.output(self.client, self.now);
-            let bytes = self.core.output_bytes(self.client, output).to_vec();
-            self.inbox.extend_from_slice(&bytes);
-            match output {
-                Output::Nothing => break,
-                Output::Later => {}
-                _ => self.core.sent(self.client, output, bytes.len(), self.now, self.now.wall_ns),
-            }
-        }
+        self.sockets[0].unheard.extend(frame_of(&request.clone().with("id", id)));
+        self.ipc_turn();
+        let mut inbox = Vec::new();
+        self.sockets[0].read(&mut self.core, usize::MAX, &mut inbox);
         let mut found = None;
-        while self.inbox.len() >= 4 {
-            let length = u32::from_be_bytes(self.inbox[..4].try_into().unwrap()) as usize;
-            let frame: Vec<u8> = self.inbox.drain(..4 + length).skip(4).collect();
+        while inbox.len() >= 4 {
+            let length = u32::from_be_bytes(inbox[..4].try_into().unwrap()) as usize;
+            let frame: Vec<u8> = inbox.drain(..4 + length).skip(4).collect();
             let value = rmpv::decode::read_value(&mut &frame[..]).unwrap();
             let get = |name: &str| {
                 let map = value.as_map().unwrap();
@@ -427,37 +607,11 @@ impl<P: Protocol, S: Session> VirtualDesk<P, S> {
     }
 }
 
-/// Files that survive in memory.
-pub type Stored = Arc<std::sync::Mutex<HashMap<(String, Interval), (u64, Vec<codec::candle::Candle>)>>>;
-
-/// See [`Stored`].
-pub struct MemoryFiles(pub Stored);
-
-impl CandleFiles for MemoryFiles {
-    fn load(&mut self, name: SeriesName<'_>) -> Loaded {
-        let stored = self.0.lock().unwrap();
-        let found = stored.get(&(name.symbol.to_owned(), name.interval));
-        let (origin_ms, rows) = found.cloned().unwrap_or_default();
-        let written = rows.len();
-        let by_start: std::collections::BTreeMap<_, _> =
-            rows.into_iter().map(|row| (row.start_ms, row)).collect();
-        Loaded { rows: by_start.into_values().collect(), origin_ms, written, ..Loaded::default() }
-    }
-
-    fn append(&mut self, name: SeriesName<'_>, rows: &[codec::candle::Candle]) -> std::io::Result<()> {
-        let mut stored = self.0.lock().unwrap();
-        stored.entry((name.symbol.to_owned(), name.interval)).or_default().1.extend_from_slice(rows);
-        Ok(())
-    }
-
-    fn replace(
-        &mut self,
-        name: SeriesName<'_>,
-        origin_ms: u64,
-        rows: &[codec::candle::Candle],
-    ) -> std::io::Result<()> {
-        let mut stored = self.0.lock().unwrap();
-        stored.insert((name.symbol.to_owned(), name.interval), (origin_ms, rows.to_vec()));
-        Ok(())
-    }
+/// A request as a client sends it.
+pub fn frame_of(request: &Request) -> Vec<u8> {
+    let mut payload = Vec::new();
+    rmpv::encode::write_value(&mut payload, &request.value()).unwrap();
+    let mut frame = (payload.len() as u32).to_be_bytes().to_vec();
+    frame.extend(payload);
+    frame
 }
