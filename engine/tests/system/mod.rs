@@ -1,10 +1,14 @@
 //! The real daemon before simulated venues: started as a process, asked through its socket, stopped.
 #![allow(dead_code)]
 
+mod metrics;
+
+pub use metrics::Metrics;
+
 use sim::{Config, Sim};
 use slipstream_client::{Client, Message};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -81,6 +85,20 @@ impl Desk {
         Instant::now()
     }
 
+    /// Asks the daemon to stop; its exit code (none if a signal ended it) and how long it took.
+    pub fn stop(&mut self) -> (Option<i32>, Duration) {
+        self.signal(libc::SIGTERM);
+        let asked = Instant::now();
+        let status = wait_for("the daemon's end", || self.daemon.try_wait().unwrap());
+        (status.code(), asked.elapsed())
+    }
+
+    /// Ends the daemon by a signal; how it ended.
+    pub fn end(&mut self, signal: i32) -> ExitStatus {
+        self.signal(signal);
+        wait_for("the daemon's end", || self.daemon.try_wait().unwrap())
+    }
+
     fn signal(&self, signal: i32) {
         // SAFETY: kill has no memory to touch, and the process is our own child, not yet waited for.
         unsafe { libc::kill(self.daemon.id() as i32, signal) };
@@ -89,6 +107,21 @@ impl Desk {
     /// What the daemon has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// What the daemon's figures are now.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::ask(&self.metrics_address())
+    }
+
+    /// Where the daemon that runs now serves its figures, as its log says.
+    pub fn metrics_address(&self) -> String {
+        wait_for("the address of the metrics", || {
+            let log = self.log();
+            let of_this_run = &log[log.rfind("(the seed of all jitter)")?..];
+            let (_, rest) = of_this_run.split_once("metrics: http://")?;
+            Some(rest.split_once("/metrics")?.0.to_owned())
+        })
     }
 
     /// A client, as soon as the socket serves.
@@ -106,6 +139,23 @@ impl Desk {
     /// What the system says of the daemon's process, by the name of the file under `/proc`.
     pub fn proc(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.daemon.id())).unwrap()
+    }
+
+    /// How many files and sockets the daemon has open.
+    pub fn descriptors(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.daemon.id())).unwrap().count() as u64
+    }
+
+    /// Allows the daemon so many descriptors from now on; none: as many as it may have.
+    pub fn allow_descriptors(&self, count: Option<u64>) {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let pid = self.daemon.id() as i32;
+        // SAFETY: the process is our own child, not yet waited for, and the limit is written before it is read.
+        unsafe {
+            assert_eq!(libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit), 0);
+            limit.rlim_cur = count.unwrap_or(limit.rlim_max);
+            assert_eq!(libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()), 0);
+        }
     }
 
     /// Whether the daemon still runs.
