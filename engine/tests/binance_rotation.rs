@@ -8,6 +8,7 @@ use codec::record::NO_INSTRUMENT;
 use codec::words::{Interval, Reason, State, Stream};
 use engine::fetch::Query;
 use engine::session::binance::BinanceSession;
+use std::collections::BTreeSet;
 use support::{Bench, settings};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -146,6 +147,32 @@ fn what_the_new_connection_does_not_have_yet_is_lost_with_the_old_one_and_comes_
 }
 
 #[test]
+fn what_only_the_new_connection_has_acknowledged_is_live_when_the_old_one_dies() {
+    let mut venue = venue(&["BTCUSDT"]);
+    // Nothing is traded, and so nothing but the acknowledgement shows that a stream is there.
+    venue.trade_every_ms = 0;
+    venue.faults.mute.extend(INTERVALS.map(|interval| format!("btcusdt@kline_{interval}")));
+    venue.faults.acks_to_lose.insert(2, 1_000);
+    venue.start();
+    for _ in 0..600 {
+        venue.run_ms(100, 10);
+        if venue.wires.contains_key(&3) {
+            break;
+        }
+    }
+    for stream in [Stream::Trades, Stream::Candles] {
+        assert_eq!(venue.witness.state(0, stream), Some((State::Warming, Reason::Subscribing)), "{stream}");
+    }
+    venue.run_ms(500, 10);
+    venue.close(2);
+    venue.run_ms(5_000, 10);
+    assert!(!venue.wires.contains_key(&2), "the new one stays");
+    for stream in [Stream::Trades, Stream::Candles, Stream::Funding] {
+        assert_eq!(venue.witness.state(0, stream), Some((State::Live, Reason::None)), "{stream}");
+    }
+}
+
+#[test]
 fn the_new_connection_dies_and_the_old_one_stays_until_it_works() {
     let mut venue = live(&["BTCUSDT", "ETHUSDT"]);
     until_overlap(&mut venue);
@@ -156,6 +183,35 @@ fn the_new_connection_dies_and_the_old_one_stays_until_it_works() {
     assert_eq!(venue.connects.len(), tried, "not at once");
     venue.run_ms(180_000, 100);
     assert_eq!(public(&venue), [1]);
+    assert_whole(&venue);
+}
+
+#[test]
+fn what_a_successor_was_ahead_with_is_not_lost_when_it_dies() {
+    let mut venue = venue(&["BTCUSDT", "ETHUSDT"]);
+    // The old connections are slow, the new ones are at once: those are ahead of the old ones all the time.
+    venue.latencies_ms = vec![600];
+    venue.trade_every_ms = 250;
+    venue.start();
+    venue.run_ms(10_000, 10);
+    venue.witness.forgive();
+    venue.latencies_ms = vec![0];
+    let mut died = BTreeSet::new();
+    while died.len() < 2 {
+        let successor =
+            [1, 3].into_iter().find(|link| venue.wires.contains_key(link) && !died.contains(link));
+        let Some(link) = successor else {
+            venue.run_ms(1_000, 1_000);
+            assert!(venue.now_ms() - venue.wires[&0].opened_ms < 24 * HOUR_MS);
+            continue;
+        };
+        venue.run_ms(1_000, 10);
+        venue.close(link);
+        died.insert(link);
+        venue.run_ms(5_000, 10);
+        assert_whole(&venue);
+    }
+    venue.run_ms(20_000, 10);
     assert_whole(&venue);
 }
 

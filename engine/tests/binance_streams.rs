@@ -336,3 +336,38 @@ fn a_lost_acknowledgement_is_asked_for_again_on_the_same_connection() {
     }
     assert_eq!(venue.witness.state(NO_INSTRUMENT, Stream::Connection), LIVE);
 }
+
+#[test]
+fn streams_whose_acknowledgements_are_all_lost_are_live_with_their_data() {
+    let mut venue = venue_of(&["BTCUSDT"], &ALL);
+    venue.faults.acks_to_lose.insert(2, 99);
+    venue.start();
+    venue.run_ms(30_000, 10);
+    for stream in ALL {
+        assert_eq!(venue.witness.state(0, stream), LIVE, "{stream}");
+    }
+}
+
+#[test]
+fn a_placeholder_is_no_trade_that_candles_would_have_to_follow() {
+    let mut venue = venue_of(&["BTCUSDT", "ETHUSDT"], &ALL);
+    venue.start();
+    venue.run_ms(5_000, 10);
+    venue.trade_every_ms = 0;
+    venue.run_ms(2_000, 10);
+    venue.faults.mute.extend(INTERVALS.map(|interval| format!("btcusdt@kline_{interval}")));
+    venue.run_ms(20_000, 10);
+    venue.witness.forgive();
+    let link = venue.link_of("btcusdt@aggTrade").unwrap();
+    let (ms, id) = (venue.now_ms(), venue.markets[0].trades.last().unwrap().agg_id + 1);
+    venue.bench.message(
+        link,
+        &format!(
+            r#"{{"stream":"btcusdt@aggTrade","data":{{"e":"aggTrade","E":{ms},"a":{id},"s":"BTCUSDT","p":"0","q":"0","f":1,"l":1,"T":{ms},"m":true}}}}"#
+        ),
+    );
+    venue.run_ms(30_000, 10);
+    let told = venue.witness.statuses.iter().filter(|told| told.1 == Stream::Candles);
+    assert_eq!(told.count(), 0, "{:?}", venue.witness.statuses);
+    assert_eq!(venue.witness.gaps, []);
+}

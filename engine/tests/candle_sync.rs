@@ -133,7 +133,7 @@ impl World {
         self.now.wall_ns / 1_000_000
     }
 
-    fn with(&mut self, act: impl FnOnce(&mut CandleSet, CandleSource<'_>)) {
+    fn with<R>(&mut self, act: impl FnOnce(&mut CandleSet, CandleSource<'_>) -> R) {
         let source = CandleSource {
             publisher: &mut self.publisher,
             venue: self.venue,

@@ -9,7 +9,7 @@ use engine::clock::Clock;
 use engine::connector::{ConnectJob, Connected, Connector, Ready, Trust, TrustError, open};
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn soon() -> Instant {
@@ -164,4 +164,45 @@ fn a_slow_attempt_delays_nobody() {
     }
     links.sort_unstable();
     assert_eq!(links, [1, 2, 3]);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_told_and_found_again() {
+    let server = Server::start(None, |mut stream, _| {
+        let _ = answer_handshake(stream.as_mut(), b"");
+        std::thread::sleep(Duration::from_secs(5));
+    });
+    let (jobs_in, jobs) = rtrb::RingBuffer::new(8);
+    let (results, results_out) = rtrb::RingBuffer::new(8);
+    let (mut jobs_in, mut results_out) = (jobs_in, results_out);
+    let stop = Arc::new(AtomicBool::new(false));
+    let knows = Arc::new(AtomicBool::new(false));
+    let resolve = {
+        let (knows, port) = (Arc::clone(&knows), server.port);
+        move |host: &str, _: u16| match (host, knows.load(Ordering::Relaxed)) {
+            ("venue.test", true) => Ok(vec![([127, 0, 0, 1], port).into()]),
+            ("nowhere.test", _) => Ok(Vec::new()),
+            _ => Err(std::io::Error::other("no such name")),
+        }
+    };
+    let mut connector =
+        Connector::new(Clock::start(), jobs, results, Vec::new(), stop).resolving_by(Arc::new(resolve));
+    let mut attempt = |link, host: &str| {
+        let url = format!("ws://{host}:1/ws");
+        jobs_in.push(ConnectJob { venue: Venue::Binance, link, generation: 1, url }).unwrap();
+        wait_for("the attempt's end", || {
+            let now = connector.clock().now();
+            connector.do_work(now);
+            results_out.pop().ok()
+        })
+    };
+    let told = attempt(0, "venue.test").outcome.unwrap_err();
+    assert_eq!(told, "resolving venue.test: no such name");
+    assert_eq!(
+        attempt(1, "nowhere.test").outcome.unwrap_err(),
+        "resolving nowhere.test: the name has no address"
+    );
+    knows.store(true, Ordering::Relaxed);
+    let connected = attempt(0, "venue.test");
+    assert!(connected.outcome.is_ok() && connected.link == 0, "the next attempt asks anew");
 }

@@ -32,6 +32,7 @@ enum Told {
     Connected(Link, Generation),
     Closed(Link, Generation, CloseCause),
     Message(Link, String),
+    Binary(Link, Vec<u8>),
     Pong(Link),
     Ping(Link),
     Fetched(u64, Option<FetchError>),
@@ -88,6 +89,9 @@ impl Session for Scripted {
             out.actions.extend(actions.iter().cloned());
         }
         shared.told.push(Told::Message(link, text));
+    }
+    fn on_binary(&mut self, link: Link, message: &[u8], _: Now, _: &mut Out<'_>) {
+        self.told(Told::Binary(link, message.to_vec()));
     }
     fn on_pong(&mut self, link: Link, _: Now, _: &mut Out<'_>) {
         self.told(Told::Pong(link));
@@ -242,6 +246,7 @@ fn venue(identity: Option<&Identity>) -> Server {
 fn obey(socket: &mut WebSocket<Box<dyn Stream>>, order: &str) -> bool {
     match order.split_once(' ').unwrap_or((order, "")) {
         ("ping", payload) => socket.send(Message::Ping(payload.as_bytes().to_vec().into())).is_err(),
+        ("binary", payload) => socket.send(Message::binary(payload.as_bytes().to_vec())).is_err(),
         ("big", length) => socket.send(Message::text("x".repeat(length.parse().unwrap()))).is_err(),
         ("many", count) => {
             for number in 0..count.parse::<u32>().unwrap() {
@@ -284,6 +289,10 @@ fn talk(trust: Option<Trust>, scheme: &str, server: &Server) {
     assert_eq!(bench.next(), message("ponged 3"));
     bench.session.ask(Action::Ping { link: 0 });
     assert_eq!(bench.next(), Told::Pong(0));
+    // A binary frame is the session's, which says in the log what it is to it: nobody else does.
+    bench.send(0, "binary abc");
+    assert_eq!(bench.next(), Told::Binary(0, b"abc".to_vec()));
+    assert!(bench.events.pop().is_err());
     // Larger than every buffer on the way, and the same again.
     for _ in 0..2 {
         bench.send(0, "big 3000000");
@@ -369,6 +378,21 @@ fn a_closed_link_says_nothing_more() {
         assert_eq!(bench.next(), message(&number.to_string()));
     }
     assert_eq!(bench.next(), Told::Connected(0, 2));
+    // What the old one still has to say, thousands of frames read or on their way, is nobody's: the next message is
+    // the new one's.
+    bench.send(0, "whose");
+    assert_eq!(bench.next(), message("echo whose"));
+    // The same for one that is replaced without being closed first.
+    let url = format!("ws://localhost:{}/x", server.port);
+    bench.session.0.lock().unwrap().on_message =
+        Some(("7".into(), vec![Action::Connect { link: 0, generation: 3, url }]));
+    bench.send(0, "many 5000");
+    for number in 0..=7 {
+        assert_eq!(bench.next(), message(&number.to_string()));
+    }
+    assert_eq!(bench.next(), Told::Connected(0, 3));
+    bench.send(0, "and now");
+    assert_eq!(bench.next(), message("echo and now"));
     // An attempt that is overtaken is dropped, although it is ready before the one that counts.
     let slow = Server::start(None, |mut stream, _| {
         std::thread::sleep(Duration::from_millis(300));
@@ -376,15 +400,15 @@ fn a_closed_link_says_nothing_more() {
         std::thread::sleep(Duration::from_secs(5));
     });
     bench.session.ask(Action::Close { link: 0 });
-    bench.connect("ws", server.port, 0, 3);
+    bench.connect("ws", server.port, 0, 4);
     bench.session.ask(Action::Close { link: 0 });
-    bench.connect("ws", slow.port, 0, 4);
-    assert_eq!(bench.next(), Told::Connected(0, 4));
+    bench.connect("ws", slow.port, 0, 5);
+    assert_eq!(bench.next(), Told::Connected(0, 5));
     // Sending into nothing does nothing.
     bench.session.ask(Action::Close { link: 0 });
     bench.send(0, "lost");
-    bench.connect("ws", server.port, 1, 5);
-    assert_eq!(bench.next(), Told::Connected(1, 5));
+    bench.connect("ws", server.port, 1, 6);
+    assert_eq!(bench.next(), Told::Connected(1, 6));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Our frame reader and tungstenite's see the same messages and the same first fault, in any byte stream.
 
+#[path = "../../codec/tests/support/fuzz.rs"]
+mod fuzz;
+
 use engine::frame::{FrameError, FrameReader, Kind};
 use proptest::prelude::*;
 use std::io::{self, ErrorKind, Read, Write};
@@ -188,4 +191,14 @@ proptest! {
     ) {
         compare(bytes, &cuts)?;
     }
+}
+
+/// Fuzz target: any bytes, in pieces of the sizes that the first two say.
+#[test]
+fn fuzz_frames() {
+    fuzz::run(&fuzz::inputs(include_str!("corpus/frames.txt")), 20_000, |input| {
+        let [one, other, bytes @ ..] = input else { return };
+        compare(bytes.to_vec(), &[1 + usize::from(*one), 1 + usize::from(*other)])
+            .expect("the same messages");
+    });
 }

@@ -205,6 +205,23 @@ fn a_crossed_frame_is_told_and_not_served() {
 }
 
 #[test]
+fn a_level_with_more_digits_than_are_carried_is_told_and_its_book_not_served() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(1_000, 100, 101));
+    bench.records();
+    bench.message(0, &fast(1_500, 100, 101).replace("100.0", "100.000000001"));
+    let mut told = Vec::new();
+    bench.drain(|record| {
+        assert!(record.gap().is_none_or(|gap| gap.reason() == Some(Reason::Unrepresentable)));
+        assert!(record.status().is_none_or(|status| status.state() == Some(State::Stale)));
+        told.push(record.kind());
+    });
+    assert_eq!(told, [Kind::Gap, Kind::Status]);
+    bench.message(0, &fast(2_000, 100, 101));
+    assert!(statuses(&mut bench, Stream::Orderbook).contains(&(State::Live, Reason::None)));
+}
+
+#[test]
 fn the_backlog_after_a_first_subscription_is_history() {
     let mut bench = started(&["BTC"], BookSources::Both);
     bench.records();
@@ -215,6 +232,51 @@ fn the_backlog_after_a_first_subscription_is_history() {
     let (seen, gaps) = published(&mut bench);
     assert_eq!(seen, [(1, HISTORY), (2, HISTORY), (3, 0), (4, 0), (5, 0)]);
     assert!(gaps.is_empty());
+}
+
+#[test]
+fn a_trade_is_known_by_its_time_and_its_tid_together() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(10_000, 100, 101));
+    bench.records();
+    bench.message(0, &trades(&[(10_100, 3)]));
+    // The same tid in a later block is another trade; a block that comes again, late, is not.
+    bench.message(0, &trades(&[(10_200, 3), (10_200, 4)]));
+    bench.message(0, &trades(&[(10_100, 3), (10_200, 4), (10_200, 3)]));
+    bench.message(0, &trades(&[(10_100, 4)]));
+    let (seen, gaps) = published(&mut bench);
+    assert_eq!(seen.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 3, 4, 4]);
+    assert!(gaps.is_empty());
+}
+
+/// As at Binance: nobody is told of it, and no candle's low is zero because of it.
+#[test]
+fn a_trade_at_nothing_is_no_trade() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(10_000, 100, 101));
+    bench.records();
+    bench.message(0, &trades(&[(10_100, 1)]).replace("100.0", "0.0"));
+    bench.message(0, &trades(&[(10_100, 2)]).replace("0.5", "0"));
+    bench.message(0, &trades(&[(10_200, 3)]));
+    let (seen, gaps) = published(&mut bench);
+    assert_eq!(seen, [(3, 0)]);
+    assert!(gaps.is_empty());
+}
+
+#[test]
+fn what_is_told_of_an_earlier_connection_changes_nothing() {
+    let mut bench = started(&["BTC"], BookSources::Both);
+    bench.message(0, &fast(1_000, 100, 101));
+    bench.close(0, 1);
+    bench.pass_ms(1_100);
+    bench.records();
+    bench.with(|session, now, out| session.on_connected(0, 1, now, out));
+    assert!(bench.take(|action| matches!(action, Action::Send { link: 0, .. }).then_some(())).is_none());
+    connect(&mut bench);
+    bench.message(0, &fast(2_000, 100, 101));
+    bench.records();
+    bench.close(0, 1);
+    assert!(bench.records().is_empty(), "the present connection is open");
 }
 
 #[test]

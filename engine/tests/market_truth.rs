@@ -124,7 +124,7 @@ fn binance_books_are_the_truth_through_faults() {
     seen.for_a_while(&mut client, Duration::from_secs(2));
     let break_depth = |symbol: &str| Fault::BreakDepthSequence { symbol: symbol.into(), events: 1 };
     let stale = Fault::StaleSnapshots { symbol: None, requests: 3, age_ms: 3_000 };
-    let cut = |route, how| Fault::Cut { route, how };
+    let cut = |route, how| Fault::Cut { route, how, code: 1000 };
     let rounds: [(&str, Vec<Fault>, u64); 6] = [
         ("a broken sequence", vec![break_depth("BTCUSDT")], 10),
         ("a break and stale snapshots", vec![stale.clone(), break_depth("ETHUSDT")], 15),
@@ -191,7 +191,7 @@ fn hyperliquid_levels_are_the_truth_at_their_sources_time() {
     let mut best: Vec<(String, u64, Top, Top)> = Vec::new();
     while begun.elapsed() < Duration::from_secs(16) {
         if cuts.next_if(|at| begun.elapsed() > *at).is_some() {
-            venue.fault(Fault::Cut { route: None, how: CutHow::Drop }).unwrap();
+            venue.fault(Fault::Cut { route: None, how: CutHow::Drop, code: 1000 }).unwrap();
         }
         let Some(Message::Record(words)) = client.recv(Duration::from_millis(100)).unwrap() else { continue };
         let record = Record::first(&words).unwrap();

@@ -38,7 +38,7 @@ pub fn info(symbol: &str, status: InstrumentStatus) -> InstrumentInfo {
 
 pub fn list(symbols: &[&str]) -> ExchangeInfo {
     let symbols = symbols.iter().map(|symbol| info(symbol, InstrumentStatus::Trading)).collect();
-    ExchangeInfo { request_weight_per_minute: None, symbols }
+    ExchangeInfo { request_weight_per_minute: None, symbols, unknown_words: Vec::new() }
 }
 
 /// One change of a book.

@@ -31,6 +31,8 @@ pub struct Venue {
     pub mute: BTreeSet<&'static str>,
     /// Subscriptions, by a part of their text, refused in words.
     pub refused: Option<&'static str>,
+    /// Answers no pings.
+    pub withholds_pongs: bool,
     /// Subscriptions it takes, all connections together.
     pub takes_max: usize,
     /// How requests are answered, instead of well.
@@ -92,6 +94,7 @@ impl Venue {
             lose_ack_of: None,
             mute: BTreeSet::new(),
             refused: None,
+            withholds_pongs: false,
             takes_max: usize::MAX,
             failing: BTreeMap::new(),
             empty: BTreeSet::new(),
@@ -235,6 +238,9 @@ impl Venue {
 
     pub fn receive(&mut self, link: u8, text: &str) {
         if text.contains("\"ping\"") {
+            if self.withholds_pongs {
+                return;
+            }
             self.bench.message(link, r#"{"channel":"pong"}"#);
             if let Some(link) = self.links.get_mut(&link) {
                 link.pings += 1;
